@@ -1,0 +1,68 @@
+// Labels → profile: which profile a station boots, and why the others do not. Pure.
+import type { Mac } from './address.ts'
+import type { Facts } from './client.ts'
+import type { Profile, Records, Site, Station } from './record.ts'
+
+/** One step of an answer's reasoning. `held` is false for a rule that was looked at and lost. */
+export type Reason = { readonly rule: string; readonly held: boolean; readonly text: string }
+
+export const because = (rule: string, text: string): Reason => ({ rule, held: true, text })
+export const butNot = (rule: string, text: string): Reason => ({ rule, held: false, text })
+
+/** What one station boots. `station` is absent for one without a record. */
+export type Choice = { readonly station?: Station; readonly profile: Profile; readonly why: readonly Reason[] }
+
+/** Everything that a `match:` may ask for: the record's labels, its name and group, the MAC, and what the station tells of itself. */
+export function labelsOf(mac: Mac, station: Station | undefined, facts: Facts): Record<string, string> {
+  const known = { ...station?.labels, ...(station && { name: station.name }), ...(station?.group && { group: station.group }), mac }
+  const told = Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined && value !== ''))
+  return { ...told, ...known } as Record<string, string>
+}
+
+/** The profile of this MAC: the record's own, else the `match` with the most labels, else the site's default, or its rule for unknowns. */
+export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Site): Choice {
+  const station = records.stationByMac.get(mac)
+  const why: Reason[] = [station ? because('station', `${mac} is station ${station.name}`) : butNot('station', `no record has ${mac}`)]
+  const named = station?.profile
+  if (named !== undefined) {
+    const profile = records.profiles.get(named)
+    if (profile) return choice(station, profile, [...why, because('station.profile', `the record names profile ${named}`)])
+    why.push(butNot('station.profile', `the record names profile ${named}, which does not exist`))
+    return fallBack(station, records, 'wait', why)
+  }
+  const matched = matchProfile(labelsOf(mac, station, facts), records, why)
+  if (matched) return choice(station, matched, why)
+  const [rule, name] = station ? ['default', site.defaultProfile] : ['unknown', site.unknown]
+  return fallBack(station, records, name, [
+    ...why,
+    because(rule, `${station ? 'nothing else is said' : 'a station without a record'}: the site's setting "${rule}" is ${name}`),
+  ])
+}
+
+function matchProfile(labels: Record<string, string>, records: Records, why: Reason[]): Profile | undefined {
+  const candidates = [...records.profiles.values()]
+    .filter((profile) => profile.match !== undefined)
+    .sort((one, other) => size(other) - size(one) || (one.name < other.name ? -1 : 1))
+  for (const profile of candidates) {
+    const miss = Object.entries(profile.match ?? {}).find(([label, value]) => labels[label] !== value)
+    if (!miss) {
+      why.push(because('match', `profile ${profile.name} matches ${JSON.stringify(profile.match)}`))
+      return profile
+    }
+    why.push(butNot('match', `profile ${profile.name} wants ${miss[0]}=${miss[1]}, the station has ${labels[miss[0]] ?? 'none'}`))
+  }
+  return undefined
+}
+
+const size = (profile: Profile): number => Object.keys(profile.match ?? {}).length
+
+function choice(station: Station | undefined, profile: Profile, why: readonly Reason[]): Choice {
+  return { ...(station && { station }), profile, why }
+}
+
+/** The named profile, or the built-in `wait` when a setting names one that is gone: a station must never boot by accident. */
+function fallBack(station: Station | undefined, records: Records, name: string, why: readonly Reason[]): Choice {
+  const profile = records.profiles.get(name)
+  if (profile) return choice(station, profile, why)
+  return choice(station, { name: 'wait', kind: 'wait' }, [...why, butNot('profile', `profile ${name} does not exist: the station waits`)])
+}

@@ -1,0 +1,81 @@
+// Events → how far a boot has come and what is due next. Used by trace, the try command and the stall alarm. Pure.
+import type { BootEvent, BootStep } from './event.ts'
+import { bootSteps } from './event.ts'
+
+/** One boot of one station. `seen` holds the first event of each step, `due` the steps that must still come, in order. */
+export type Boot = {
+  readonly startedAt: number
+  readonly lastAt: number
+  readonly seen: ReadonlyMap<BootStep, BootEvent>
+  readonly due: readonly BootStep[]
+  readonly isUp: boolean
+  /** Events out of the ordinary in this boot: nak, overlay-missing, transfer-failed… */
+  readonly trouble: readonly BootEvent[]
+}
+
+const isStep = (kind: string): kind is BootStep => (bootSteps as readonly string[]).includes(kind)
+
+// Without these a boot can be whole: proxy mode and iPXE in flash skip the first ones, a profile may ask for no modloop or keys.
+const optional: ReadonlySet<BootStep> = new Set([
+  'discover',
+  'offer',
+  'request',
+  'ack',
+  'loader',
+  'ssh-keys',
+  'index',
+  'package',
+  'modloop',
+  'overlay',
+])
+
+/** A discover by a boot ROM, or a script after an `up`, begins a new boot; so does anything after an hour of silence. */
+const silenceMs = 3_600_000
+
+/** All boots in the events of one station, oldest first; the events are in the order of their time. */
+export function splitBoots(events: readonly BootEvent[]): Boot[] {
+  const groups: BootEvent[][] = []
+  for (const event of events) {
+    const current = groups.at(-1)
+    if (!current || beginsBoot(event, current)) groups.push([event])
+    else current.push(event)
+  }
+  return groups.map(readBoot)
+}
+
+function beginsBoot(event: BootEvent, current: readonly BootEvent[]): boolean {
+  const last = current.at(-1) as BootEvent
+  if (event.at - last.at > silenceMs) return true
+  const hasScript = current.some(({ kind }) => kind === 'script')
+  return (
+    (hasScript && event.kind === 'discover' && event.detail?.stage === 'firmware') ||
+    (current.some(({ kind }) => kind === 'up') && event.kind === 'script')
+  )
+}
+
+function readBoot(events: readonly BootEvent[]): Boot {
+  const seen = new Map<BootStep, BootEvent>()
+  for (const event of events) if (isStep(event.kind) && !seen.has(event.kind)) seen.set(event.kind, event)
+  return {
+    startedAt: (events[0] as BootEvent).at,
+    lastAt: (events.at(-1) as BootEvent).at,
+    seen,
+    due: findDue(seen),
+    isUp: seen.has('up'),
+    trouble: events.filter(({ kind }) => !isStep(kind) && !['inform', 'release', 'script-offered'].includes(kind)),
+  }
+}
+
+/** What must still come: all steps that are not optional, and those that the script promised (its detail `offers` lists them). */
+function findDue(seen: ReadonlyMap<BootStep, BootEvent>): BootStep[] {
+  const script = seen.get('script')
+  if (script && script.detail?.boots === false) return []
+  const promised = String(script?.detail?.offers ?? '').split(',')
+  return bootSteps.filter((step) => !seen.has(step) && (!optional.has(step) || promised.includes(step)))
+}
+
+/** The step that should have come before others that did come: an overlay that was promised and never fetched. */
+export function findSkipped(boot: Boot): BootStep | undefined {
+  const lastSeen = Math.max(...[...boot.seen.keys()].map((step) => bootSteps.indexOf(step)))
+  return boot.due.find((step) => bootSteps.indexOf(step) < lastSeen)
+}

@@ -1,0 +1,157 @@
+// The records that people keep in the depot: stations, profiles, releases, and the site's settings for decisions.
+// One schema each: it checks files and API bodies alike and gives the type. Pure: reading files is store's work.
+import { z } from 'zod'
+import { type Ipv4, type Mac, parseIpv4, parseMac } from './address.ts'
+import type { Quirk } from './firmware.ts'
+
+/** Turns a parser that throws into a zod step with the parser's own message. */
+function parsed<T>(parse: (text: string) => T) {
+  return z.string().transform((text, context): T => {
+    try {
+      return parse(text)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message })
+      return z.NEVER
+    }
+  })
+}
+
+export const macSchema = parsed<Mac>(parseMac)
+export const ipv4Schema = parsed<Ipv4>(parseIpv4)
+
+/** Names of stations, groups, profiles, networks: they become parts of paths and URLs. */
+export const nameSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/i, 'a name is letters, digits, dot, dash and underscore, at most 63, and begins with a letter or digit')
+
+/** A path below the depot: no leading slash, no `..`, no empty part. */
+export const depotPathSchema = z
+  .string()
+  .regex(/^(?!.*(^|\/)\.\.?(\/|$))[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*$/, 'a path below the depot, without a leading slash, "." or ".."')
+
+/** One word of a kernel line. Alpine's firstboot evaluates the line as root in a shell, so the set is narrow (facts: OpenRC firstboot). */
+export const kernelWordSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9._~:/?=%@,+{}-]+$/, 'a kernel argument may hold only letters, digits and . _ ~ : / ? = % @ , + { } -')
+
+const urlOrPathSchema = z
+  .string()
+  .regex(/^(https?:\/\/[A-Za-z0-9._~:/%@,+-]+|[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*\/?)$/, 'an http(s) URL, or a path below the depot')
+
+/** `uuid` as printed by iPXE and dmidecode: lower case with dashes. */
+export const uuidSchema = z
+  .string()
+  .toLowerCase()
+  .regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'a UUID such as b8945908-d6a6-41a9-8ff4-0123456789ab')
+
+/** One device that boots from us: `stations/<name>.yaml`. */
+export const stationSchema = z.strictObject({
+  name: nameSchema,
+  macs: z.array(macSchema).min(1).max(16),
+  uuid: uuidSchema.optional(),
+  address: ipv4Schema.optional(),
+  hostname: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i, 'a host name is letters, digits and inner dashes')
+    .optional(),
+  group: nameSchema.optional(),
+  profile: nameSchema.optional(),
+  arguments: z.array(kernelWordSchema).max(64).default([]),
+  labels: z.record(nameSchema, z.string().max(128)).default({}),
+})
+export type Station = z.infer<typeof stationSchema>
+
+const matchSchema = z.record(nameSchema, z.string().max(128))
+
+const alpineSchema = z.strictObject({
+  name: nameSchema,
+  kind: z.literal('alpine'),
+  match: matchSchema.optional(),
+  /** A folder below `releases/`. Absent: the one release of the depot that fits the station. */
+  release: depotPathSchema.optional(),
+  /** Single files in place of a release: the layout of the source document, boot files at the depot's root. */
+  kernel: depotPathSchema.optional(),
+  initramfs: depotPathSchema.optional(),
+  modloop: depotPathSchema.optional(),
+  /** `required`: no script without an overlay that can be served. `none`: a bare Alpine, root without password, asked for by this word. */
+  overlay: z.enum(['required', 'none']).default('required'),
+  repositories: z.array(urlOrPathSchema).max(8).default([]),
+  sshKeys: z.boolean().default(true),
+  modules: z.array(z.string().regex(/^[A-Za-z0-9_-]+$/, 'a module name')).default(['loop', 'squashfs', 'sd-mod', 'usb-storage']),
+  /** `alpine_dev=`: ignored by every Alpine since 3.3; kept for scripts of that time. */
+  alpineDev: kernelWordSchema.optional(),
+  arguments: z.array(kernelWordSchema).max(64).default([]),
+  template: depotPathSchema.optional(),
+})
+export type AlpineProfile = z.infer<typeof alpineSchema>
+
+const plainKinds = ['local', 'menu', 'wait', 'ignore'] as const
+const plainSchema = <K extends (typeof plainKinds)[number]>(kind: K) =>
+  z.strictObject({
+    name: nameSchema,
+    kind: z.literal(kind),
+    match: matchSchema.optional(),
+    template: depotPathSchema.optional(),
+  })
+const scriptSchema = z.strictObject({
+  name: nameSchema,
+  kind: z.literal('script'),
+  match: matchSchema.optional(),
+  /** A template of the depot's or our `scripts-templates/`, by its name without `.ejs`. */
+  template: depotPathSchema,
+})
+
+/** What a station boots: `profiles/<name>.yaml`. */
+export const profileSchema = z.discriminatedUnion('kind', [
+  alpineSchema,
+  plainSchema('local'),
+  plainSchema('menu'),
+  plainSchema('wait'),
+  plainSchema('ignore'),
+  scriptSchema,
+])
+export type Profile = z.infer<typeof profileSchema>
+
+/** Profiles that are always there, under the name of their kind; a file of the same name replaces one. */
+export const builtInProfiles: readonly Profile[] = plainKinds.map((kind) => ({ name: kind, kind }))
+
+/** Kernel, initramfs and modloop that belong together: one folder below `releases/`, found by store. Paths are below the depot. */
+export type Release = {
+  readonly id: string
+  readonly kernel: string
+  readonly initramfs: string
+  readonly modloop?: string
+  readonly flavour: string
+  /** As in Alpine's folder names; the folder's part, when one is a known architecture. */
+  readonly arch?: string
+}
+
+/** The settings of the configuration on which decisions rest. */
+export type Site = {
+  /** Profile of a known station that names none and that no `match` fits. */
+  readonly defaultProfile: string
+  /** Profile of a station that has no record. */
+  readonly unknown: string
+  /** Profile in place of one whose overlay cannot be served. */
+  readonly withoutOverlay: string
+  /** An iPXE that is not ours: give it the script at once, or our loader first. One without HTTP always gets our loader. */
+  readonly foreignIpxe: 'script' | 'loader'
+  /** Option 93 code → loader name in the library, over the built-in table. */
+  readonly loaders: ReadonlyMap<number, string>
+  readonly quirks: readonly Quirk[]
+}
+
+/** All records in force, made by store after each change; never changed in place. */
+export type Records = {
+  readonly stations: readonly Station[]
+  readonly stationByMac: ReadonlyMap<Mac, Station>
+  readonly profiles: ReadonlyMap<string, Profile>
+  readonly releases: readonly Release[]
+}
+
+/** Builds the look-up tables. Built-in profiles are added where no record has their name. */
+export function indexRecords(stations: readonly Station[], profiles: readonly Profile[], releases: readonly Release[]): Records {
+  const byName = new Map([...builtInProfiles, ...profiles].map((profile) => [profile.name, profile]))
+  const stationByMac = new Map(stations.flatMap((station) => station.macs.map((mac) => [mac, station] as const)))
+  return { stations, stationByMac, profiles: byName, releases }
+}
