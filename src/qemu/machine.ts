@@ -87,12 +87,22 @@ function cardArguments({ mac, model = 'virtio-net', link, boots = true, hasRom }
   const rom = firmware === 'bios' || hasRom ? '' : ',romfile='
   const device = model === 'virtio-net' ? 'virtio-net-pci' : model
   const boot = boots ? `,bootindex=${index + 1}` : ''
-  return ['-netdev', linkArgument(link, id), '-device', `${device},netdev=${id},mac=${mac}${boot}${boots ? rom : ',romfile='}`]
+  return [...linkArguments(link, index), '-device', `${device},netdev=${id},mac=${mac}${boot}${boots ? rom : ',romfile='}`]
 }
 
-function linkArgument(link: Card['link'], id: string): string {
-  if (link.kind === 'tap') return `tap,id=${id},ifname=${link.interface},script=no,downscript=no`
-  return `user,id=${id}${link.bootfile ? `,bootfile=${escapeComma(link.bootfile)}` : ''}`
+// Lore: iPXE asks for IPv6 routers and goes on only after 16 s of silence. A tap interface shares its hub with a user network that
+// has IPv6 alone, is closed to the outside, and answers that question at once.
+function linkArguments(link: Card['link'], index: number): string[] {
+  const id = `net${index}`
+  if (link.kind === 'user') return ['-netdev', `user,id=${id}${link.bootfile ? `,bootfile=${escapeComma(link.bootfile)}` : ''}`]
+  const port = (name: string, behind?: string) => ['-netdev', `hubport,id=${name},hubid=${index}${behind ? `,netdev=${behind}` : ''}`]
+  return [
+    ['-netdev', `tap,id=wire${index},ifname=${link.interface},script=no,downscript=no`],
+    ['-netdev', `user,id=six${index},ipv4=off,ipv6=on,restrict=on`],
+    port(`wireport${index}`, `wire${index}`),
+    port(`sixport${index}`, `six${index}`),
+    port(id),
+  ].flat()
 }
 
 function identityArguments({ uuid, ...texts }: NonNullable<MachineOptions['identity']>): string[] {
