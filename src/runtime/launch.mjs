@@ -2,7 +2,7 @@
 // Every npm script and the `bivouac` command start here. Plain JavaScript that even Node 18 parses; never touches the system's Node.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -84,32 +84,36 @@ function runNpm(folder, environment) {
   if (result.status !== 0) stop(69, `npm ci failed in ${folder}; see its message above.`)
 }
 
-/** Runs `work` while holding a folder as lock, so that two first starts at once do not undo each other's install. */
+/** Runs `work` while holding a lock file with our process id, so that two first starts at once do not undo each other's install. */
 function withLock(name, work) {
   const lock = join(runtimeFolder, `.lock-${name}`)
-  const deadline = Date.now() + 300_000
-  while (true) {
-    try {
-      mkdirSync(lock)
-      break
-    } catch (error) {
-      if (error.code !== 'EEXIST') stop(73, `cannot write in ${runtimeFolder}: ${error.message}`)
-      if (isStale(lock) || Date.now() > deadline) rmSync(lock, { recursive: true, force: true })
-      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
-    }
+  while (!take(lock)) {
+    if (!isAlive(Number(readFileSync(lock, 'utf8')))) rmSync(lock, { force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
   }
+  // Also when npm fails, which ends the process.
+  const release = () => rmSync(lock, { force: true })
+  process.once('exit', release)
+  work()
+  release()
+  process.off('exit', release)
+}
+
+function take(lock) {
   try {
-    work()
-  } finally {
-    rmSync(lock, { recursive: true, force: true })
+    writeFileSync(lock, String(process.pid), { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error.code !== 'EEXIST') stop(73, `cannot write in ${runtimeFolder}: ${error.message}`)
+    return false
   }
 }
 
-function isStale(lock) {
+function isAlive(processId) {
   try {
-    return Date.now() - statSync(lock).mtimeMs > 300_000
-  } catch {
-    return false
+    return process.kill(processId, 0)
+  } catch (error) {
+    return error.code === 'EPERM'
   }
 }
 
