@@ -1,0 +1,114 @@
+// Finding releases in the depot: folders below `releases/` that hold one kernel and its initramfs. Used by store/record.
+import type { Dirent } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { depotPathSchema, type Release } from '../boot/record.ts'
+import { codeOf } from './atomic.ts'
+import type { Mistake } from './mistake.ts'
+
+/** `folders` are all folders that were looked into, `releases/` itself included, as paths below the depot. */
+export type ReleaseScan = { readonly releases: readonly Release[]; readonly mistakes: readonly Mistake[]; readonly folders: readonly string[] }
+
+/** Alpine's names of architectures, as its mirrors use them for folders. */
+export const alpineArchs: readonly string[] = ['x86_64', 'x86', 'aarch64', 'armv7', 'armhf', 'riscv64', 'loongarch64', 'ppc64le', 's390x']
+
+const maxDepth = 8
+const maxFolders = 2_000
+const bootFile = /^(vmlinuz|initramfs|modloop)-([A-Za-z0-9_-]+)$/
+
+/** All releases, in the order of their ids. No `releases/` folder is no release. Throws what the disk throws, except for folders that vanish meanwhile. */
+export async function scanReleases(depot: string): Promise<ReleaseScan> {
+  const [releases, mistakes, folders]: [Release[], Mistake[], string[]] = [[], [], []]
+  const waiting: string[] = ['releases']
+  for (let folder = waiting.shift(); folder !== undefined; folder = waiting.shift()) {
+    if (folders.length >= maxFolders) {
+      mistakes.push({ code: 'too-many-folders', message: `more than ${maxFolders} folders; the rest is passed over`, place: { file: 'releases' } })
+      break
+    }
+    const entries = await listFolder(join(depot, folder))
+    if (!entries) continue
+    folders.push(folder)
+    const found = readFolder(
+      folder,
+      entries.map(({ name }) => name),
+    )
+    if (found && 'id' in found) releases.push(found)
+    else if (found) mistakes.push(found)
+    if (folder.split('/').length <= maxDepth) waiting.push(...(await subfolders(depot, folder, entries)))
+  }
+  return { releases: releases.sort((one, other) => (one.id < other.id ? -1 : 1)), mistakes, folders }
+}
+
+async function listFolder(path: string): Promise<Dirent[] | undefined> {
+  try {
+    return await readdir(path, { withFileTypes: true })
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return undefined
+    throw error
+  }
+}
+
+/** Links to folders count: releases may lie on another disk. A loop of links ends at the depth limit. */
+async function subfolders(depot: string, folder: string, entries: readonly Dirent[]): Promise<string[]> {
+  const found: string[] = []
+  for (const entry of entries) {
+    if (entry.name.startsWith('.')) continue
+    const path = `${folder}/${entry.name}`
+    const isFolder = entry.isDirectory() || (entry.isSymbolicLink() && (await stat(join(depot, path)).catch(() => undefined))?.isDirectory() === true)
+    if (isFolder) found.push(path)
+  }
+  return found.sort()
+}
+
+/** What one folder is: a release, a mistake, or neither. */
+function readFolder(folder: string, names: readonly string[]): Release | Mistake | undefined {
+  const files = names.flatMap((name) => {
+    const [, part = '', flavour = ''] = bootFile.exec(name) ?? []
+    return part ? [{ name, part, flavour }] : []
+  })
+  const kernel = files.find(({ part }) => part === 'vmlinuz')
+  const initramfs = files.find(({ part }) => part === 'initramfs')
+  if (!kernel && !initramfs) return undefined
+  const refuse = (code: string, message: string): Mistake => ({ code, message, place: { file: folder } })
+  const flavours = [...new Set(files.map(({ flavour }) => flavour))].sort()
+  if (flavours.length > 1) {
+    const list = files
+      .map(({ name }) => name)
+      .sort()
+      .join(', ')
+    return refuse(
+      'flavour-mix',
+      `${list}: flavours ${flavours.join(' and ')} are mixed; kernel, initramfs and modloop must be of one flavour and version: one folder for each, such as ${folder}/${flavours[0]}/`,
+    )
+  }
+  if (!kernel || !initramfs)
+    return refuse(
+      'release-incomplete',
+      `${(kernel ?? initramfs)?.name} is there without ${kernel ? `initramfs-${kernel.flavour}` : `vmlinuz-${initramfs?.flavour}`}`,
+    )
+  if (folder === 'releases')
+    return refuse(
+      'release-place',
+      'boot files lie in releases/ itself: put them in a folder of their own, such as releases/alpine/3.22.2/x86_64/lts/',
+    )
+  if (!depotPathSchema.safeParse(folder).success)
+    return refuse('release-name', 'the folder has characters that no URL of ours may hold: use letters, digits and . _ + @ -')
+  return releaseOf(
+    folder,
+    kernel.flavour,
+    files.some(({ part }) => part === 'modloop'),
+  )
+}
+
+function releaseOf(folder: string, flavour: string, hasModloop: boolean): Release {
+  const id = folder.slice('releases/'.length)
+  const arch = id.split('/').find((part) => alpineArchs.includes(part))
+  return {
+    id,
+    kernel: `${folder}/vmlinuz-${flavour}`,
+    initramfs: `${folder}/initramfs-${flavour}`,
+    ...(hasModloop && { modloop: `${folder}/modloop-${flavour}` }),
+    flavour,
+    ...(arch && { arch }),
+  }
+}
