@@ -73,12 +73,13 @@ export function createSerial(): Serial {
   return { push, end, text: () => text, tail, onLine, waitFor }
 }
 
-/** Lore: OVMF and SeaBIOS paint with escape codes; some of them stand for a new line, which a cursor position is turned into. */
+/** Lore: OVMF and SeaBIOS paint with escape codes; some of them stand for a new line: a cursor position, and
+ * the backspaces with which iPXE takes its prompt away. */
 function stripEscapes(raw: string): { plain: string; rest: string } {
   const rest = raw.match(unfinished)?.[0] ?? ''
   const whole = rest ? raw.slice(0, -rest.length) : raw
   const plain = whole
-    .replace(/\x1b\[[0-9]+;(0?1)?H/g, '\n')
+    .replace(/\x1b\[[0-9]+;(0?1)?H|(\x08 ?)+/g, '\n')
     .replace(escapes, '')
     .replace(/\r+\n/g, '\n')
     .replace(/[\r\x00\x07]/g, '')
