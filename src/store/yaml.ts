@@ -29,8 +29,10 @@ export function readYaml(text: string, file: string): YamlFile | { readonly mist
     const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node)
     return { value, lineOf: (path) => line(offsetOf(root, path, resolve)) }
   } catch (error) {
-    // Aliases that multiply, or nesting that exhausts the stack.
-    return refuse((error as Error).message)
+    // Aliases that multiply or lead nowhere, or nesting that exhausts the stack.
+    const { message } = error as Error
+    const [, name] = /^Unresolved alias .*: (\S+)$/.exec(message) ?? []
+    return refuse(sentence(message), name ? lines.linePos(text.indexOf(`*${name}`)).line : 1)
   }
 }
 

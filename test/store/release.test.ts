@@ -1,0 +1,97 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { scanReleases } from '../../src/store/release.ts'
+import { makeScratch } from '../support/scratch.ts'
+
+async function makeDepot(...files: string[]): Promise<string> {
+  const depot = await makeScratch()
+  for (const file of files) {
+    await mkdir(dirname(join(depot, file)), { recursive: true })
+    await writeFile(join(depot, file), '')
+  }
+  return depot
+}
+const lts = (folder: string, ...parts: string[]) =>
+  (parts.length ? parts : ['vmlinuz', 'initramfs', 'modloop']).map((part) => `releases/${folder}/${part}-lts`)
+
+describe('scanReleases', () => {
+  it('finds nothing where there is nothing', async () => {
+    expect(await scanReleases(await makeScratch())).toEqual({ releases: [], mistakes: [], folders: [] })
+    expect(await scanReleases(await makeDepot('releases'))).toEqual({ releases: [], mistakes: [], folders: [] })
+  })
+
+  it('takes a folder with kernel and initramfs, at any depth, in the order of the ids', async () => {
+    const depot = await makeDepot(
+      ...lts('alpine/3.22.2/x86_64/lts'),
+      ...lts('alpine/3.22.2/aarch64/lts', 'vmlinuz', 'initramfs'),
+      'releases/own/vmlinuz-0-kiosk_2',
+      'releases/own/initramfs-0-kiosk_2',
+      'releases/alpine/3.22.2/x86_64/lts/System.map-lts',
+      'releases/alpine/3.22.2/x86_64/lts/config-lts',
+      'releases/alpine/3.22.2/x86_64/lts/modloop-lts.part',
+      'releases/alpine/3.22.2/x86_64/lts/vmlinuz-lts.sha256',
+      'releases/.draft/vmlinuz-lts',
+      'releases/empty/readme.txt',
+    )
+    const { releases, mistakes } = await scanReleases(depot)
+    expect(mistakes).toEqual([])
+    expect(releases).toEqual([
+      {
+        id: 'alpine/3.22.2/aarch64/lts',
+        kernel: 'releases/alpine/3.22.2/aarch64/lts/vmlinuz-lts',
+        initramfs: 'releases/alpine/3.22.2/aarch64/lts/initramfs-lts',
+        flavour: 'lts',
+        arch: 'aarch64',
+      },
+      {
+        id: 'alpine/3.22.2/x86_64/lts',
+        kernel: 'releases/alpine/3.22.2/x86_64/lts/vmlinuz-lts',
+        initramfs: 'releases/alpine/3.22.2/x86_64/lts/initramfs-lts',
+        modloop: 'releases/alpine/3.22.2/x86_64/lts/modloop-lts',
+        flavour: 'lts',
+        arch: 'x86_64',
+      },
+      { id: 'own', kernel: 'releases/own/vmlinuz-0-kiosk_2', initramfs: 'releases/own/initramfs-0-kiosk_2', flavour: '0-kiosk_2' },
+    ])
+  })
+
+  it.each(['x86_64', 'x86', 'aarch64', 'armv7', 'armhf', 'riscv64', 'loongarch64', 'ppc64le', 's390x'])(
+    'knows the architecture %s by the folder',
+    async (arch) => {
+      const { releases } = await scanReleases(await makeDepot(...lts(`v3/${arch}`)))
+      expect(releases.map((release) => release.arch)).toEqual([arch])
+    },
+  )
+
+  const bad: [string, string[], string, RegExp][] = [
+    [
+      'two flavours',
+      ['a/vmlinuz-virt', 'a/initramfs-virt', 'a/modloop-vanilla'],
+      'flavour-mix',
+      /flavours vanilla and virt are mixed; .* one folder for each, such as releases\/a\/vanilla\//,
+    ],
+    ['two kernels', ['a/vmlinuz-virt', 'a/vmlinuz-lts', 'a/initramfs-lts'], 'flavour-mix', /flavours lts and virt/],
+    ['no initramfs', ['a/vmlinuz-lts'], 'release-incomplete', /vmlinuz-lts is there without initramfs-lts/],
+    ['no kernel', ['a/initramfs-lts', 'a/modloop-lts'], 'release-incomplete', /initramfs-lts is there without vmlinuz-lts/],
+    ['no folder of its own', ['vmlinuz-lts', 'initramfs-lts'], 'release-place', /a folder of their own/],
+    ['a name that no URL may hold', ['my release/vmlinuz-lts', 'my release/initramfs-lts'], 'release-name', /letters, digits/],
+  ]
+  it.each(bad)('refuses %s and says what to do', async (_, files, code, message) => {
+    const depot = await makeDepot(...lts('good'), ...files.map((file) => `releases/${file}`))
+    const { releases, mistakes } = await scanReleases(depot)
+    expect(releases.map(({ id }) => id)).toEqual(['good'])
+    expect(mistakes.map((mistake) => [mistake.code, mistake.place.file])).toEqual([[code, dirname(`releases/${files[0]}`)]])
+    expect(mistakes[0]?.message).toMatch(message)
+  })
+
+  it('follows links to folders, and a loop of links comes to an end', async () => {
+    const depot = await makeDepot(...lts('3.22'))
+    await symlink('3.22', join(depot, 'releases', 'stable'))
+    await symlink('.', join(depot, 'releases', 'loop'))
+    await symlink('nowhere', join(depot, 'releases', 'dangling'))
+    const { releases, folders } = await scanReleases(depot)
+    expect(releases.map(({ id }) => id)).toContain('stable')
+    expect(folders.length).toBeLessThan(100)
+  })
+})
