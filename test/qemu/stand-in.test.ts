@@ -1,0 +1,108 @@
+// The stand-in release by itself: its files, and that its init does with the kernel line what Alpine's does. QEMU gives the kernel, so
+// there is no boot server here: a handler in this process answers. Needs no root.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parseMac } from '../../src/boot/address.ts'
+import { packOverlay } from '../../src/qemu/depot.ts'
+import { startMachine } from '../../src/qemu/machine.ts'
+import { describeBoot, findStandIn } from '../support/virtual.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'bvc-stand-in-'))
+const [first, second] = [parseMac('52:54:00:00:00:01'), parseMac('52:54:00:00:00:02')]
+const requests: string[] = []
+let server: Server
+let base: string
+
+const answers: Record<string, () => Uint8Array | string> = {
+  '/good.apkovl.tar.gz': () => packOverlay('hut-1'),
+  '/broken.apkovl.tar.gz': () => packOverlay('hut-1').subarray(0, 60),
+  '/keys': () => 'one\ntwo\n',
+  '/repo/x86_64/APKINDEX.tar.gz': () => 'index',
+}
+
+beforeAll(async () => {
+  const { modloop } = await findStandIn()
+  if (modloop) answers['/modloop-virt'] = () => readFileSync(modloop)
+  server = createServer((request, response) => {
+    requests.push(`${request.method} ${request.url}`)
+    const answer = request.method === 'POST' ? () => '' : answers[request.url ?? '']
+    response.writeHead(answer ? 200 : 404).end(answer?.())
+    request.resume()
+  })
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  base = `http://10.0.2.2:${(server.address() as AddressInfo).port}`
+})
+
+afterAll(() => {
+  server?.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Boots with this kernel line until the machine switches itself off; answers what it said. */
+async function boot(name: string, line: string): Promise<string> {
+  const { kernel, initramfs } = await findStandIn()
+  const card = { link: { kind: 'user' }, boots: false } as const
+  const machine = startMachine({
+    firmware: 'bios',
+    folder: join(folder, name),
+    cards: [
+      { mac: first, ...card },
+      { mac: second, ...card },
+    ],
+    direct: { kernel, initramfs, line: `console=ttyS0 quiet panic=-1 ${line.replaceAll('BASE', base)}` },
+  })
+  try {
+    await machine.waitFor(/reboot: Power down/, 60_000)
+    return machine.serial.text()
+  } finally {
+    await machine.stop()
+  }
+}
+
+describeBoot([], 'the stand-in release', () => {
+  it('holds an initramfs that cpio reads, with modules in an order that insmod can follow', async () => {
+    const { initramfs, version } = await findStandIn()
+    const names = execFileSync('sh', ['-c', 'gzip -dc < "$0" | cpio -t --quiet', initramfs], { encoding: 'utf8' }).split('\n')
+    expect(names).toEqual(expect.arrayContaining(['init', 'bin/busybox', 'bin/sh', 'bin/lease', 'dev/console', 'lib/modules/order']))
+    expect(version).toMatch(/^\d+\.\d+/)
+  })
+
+  it('comes up: overlay, index, modloop, keys, and reports it by the card that BOOTIF names', async () => {
+    requests.length = 0
+    const line = `ip=dhcp BOOTIF=01-52-54-00-00-00-02 apkovl=BASE/good.apkovl.tar.gz alpine_repo=BASE/repo,BASE/none modloop=BASE/modloop-virt ssh_key=BASE/keys`
+    const text = await boot('up', line)
+    expect(text).toMatch(/^BVC card eth\d 52:54:00:00:00:02$/m)
+    expect(text).toMatch(/^BVC overlay ok hut-1$/m)
+    expect(text).toMatch(/^BVC index ok\nBVC index failed$/m)
+    expect(text).toMatch(/^BVC modloop ok \d/m)
+    expect(text).toMatch(/^BVC ssh-keys ok 2$/m)
+    expect(text).toMatch(/^BVC up \d/m)
+    expect(requests).toEqual([
+      'GET /good.apkovl.tar.gz',
+      'GET /repo/x86_64/APKINDEX.tar.gz',
+      'GET /none/x86_64/APKINDEX.tar.gz',
+      'GET /modloop-virt',
+      'GET /keys',
+      'POST /up/52-54-00-00-00-02',
+    ])
+  })
+
+  it.each([
+    ['does not come', 'apkovl=BASE/nothing.apkovl.tar.gz', 'the overlay did not come'],
+    ['is broken', 'apkovl=BASE/broken.apkovl.tar.gz', 'the overlay is broken'],
+    ['is not asked for', 'modloop=BASE/modloop-virt', 'no apkovl= on the kernel line'],
+    ['has another ending', 'apkovl=BASE/good.apkovl.tar', 'the name of the overlay does not end in .gz'],
+  ])('says aloud that an Alpine would stand open when the overlay %s', async (name, line, reason) => {
+    requests.length = 0
+    const text = await boot(name, `ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0 ${line}`)
+    expect(text).toMatch(/^BVC address 10\.0\.2\.77\/24$/m)
+    expect(text).toContain(`\nBVC open-station ${reason}\n`)
+    expect(text).not.toContain('BVC up')
+    expect(requests.filter((request) => request.startsWith('POST'))).toEqual([])
+  })
+})
