@@ -35,7 +35,8 @@ export type TftpServer = {
 
 /** The kernel may give less (net.core.rmem_max): then a burst of requests is lost, and clients ask again. */
 const receiveBufferBytes = 4 * 1024 * 1024
-const tickMs = 20
+const tickMs = 10
+const stallMs = 100
 
 /**
  * Listens until `stop()`. Throws InputError `tftp-address` for what is no literal address, ConflictError `tftp-port-taken`, OutsideError
@@ -59,9 +60,10 @@ export async function startTftp({ address, port, limits, now = () => performance
   const stop = async () => {
     desk.stop()
     clock.stop()
-    await closeAll(sockets)
+    await closeAll(sockets.splice(0))
   }
-  return { port: chosenPort, receiveBufferBytes: sockets[0]?.getRecvBufferSize() ?? 0, sessions: desk.sessions, stop }
+  const receiveBufferBytes = sockets[0]?.getRecvBufferSize() ?? 0
+  return { port: chosenPort, receiveBufferBytes, sessions: desk.sessions, stop }
 }
 
 function connect(desk: Desk, entrance: Socket, data: Socket, wake: () => void, onMalformed: TftpOptions['onMalformed']): void {
@@ -134,7 +136,7 @@ function createTicker(desk: Desk, now: () => number) {
   const tick = () => {
     const at = now()
     // After a stall of our own the answers lie in the sockets' buffers: they are read before anybody is called silent.
-    const wasStalled = at - lastAt > 5 * tickMs
+    const wasStalled = at - lastAt > stallMs
     lastAt = at
     if (!wasStalled) desk.tick()
     if (desk.sessions() === 0) stop()

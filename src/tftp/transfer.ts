@@ -44,6 +44,8 @@ export const patience = {
   mostWaitMs: 4000,
   /** A repeated ACK that comes so soon after a window was sent was caused by the window before it. */
   echoMs: 20,
+  /** So many ACKs inside a window, one after the other, are less likely losses than answers to our own copies. */
+  gapsInRowMax: 3,
   /** A client that says nothing gets a window so many times. */
   sendsMax: 5,
   /** And a client that only repeats itself so many times. */
@@ -72,7 +74,9 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
   let resends = 0
   let resentPackets = 0
   let sentAt = startedAt
-  let restartedAt = Number.NEGATIVE_INFINITY
+  /** When blocks were last sent that the client may have: for a moment its ACKs answer the copies, not the window. */
+  let copiesAt = Number.NEGATIVE_INFINITY
+  let gapsInRow = 0
   let heardAt = startedAt
   let deadline = startedAt + patience.starvedMs
 
@@ -83,15 +87,16 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
     resends++
     sends++
     isSuspect = false
-    restartedAt = now
+    copiesAt = now
     next = base + 1
     deadline = now + patience.starvedMs
     return 'going'
   }
   /** The window as it stands is believed in for a moment only: if the next ACK does not come, it is sent again. */
-  const suspect = () => {
+  const suspect = (now: number): Standing => {
     isSuspect = true
-    deadline = Math.min(deadline, sentAt + echoMs())
+    deadline = next <= end ? now + patience.starvedMs : Math.min(deadline, sentAt + echoMs())
+    return 'going'
   }
   const advance = (count: number, now: number): Standing => {
     base += count
@@ -102,9 +107,14 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
     end = Math.min(base + windowsize, blockCount)
     sends = 1
     resends = 0
-    if (!isWhole && now - restartedAt < echoMs()) {
-      suspect()
-      return 'going'
+    gapsInRow = isWhole ? 0 : gapsInRow + 1
+    if (gapsInRow === patience.gapsInRowMax) {
+      gapsInRow = 0
+      copiesAt = now
+    }
+    if (!isWhole && now - copiesAt < echoMs()) {
+      next = Math.max(next, base + 1)
+      return suspect(now)
     }
     next = base + 1
     isClean = true
@@ -122,9 +132,7 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
     if (next <= end) return 'going'
     deadline = Math.min(deadline, sentAt + waitMs())
     if (windowsize === 1 || base < 0) return 'going'
-    if (now - sentAt >= echoMs()) return restart(now)
-    suspect()
-    return 'going'
+    return now - sentAt < echoMs() ? suspect(now) : restart(now)
   }
   const receiveRequest = (now: number): Standing => {
     if (isProven || next <= end || now - sentAt < patience.echoMs) return 'going'
