@@ -1,0 +1,134 @@
+// The operator API below /api/v1: what is known of stations, boots, leases and the server, as JSON. Called by app.
+// Every route says which right it needs; nothing here decides what a station gets.
+import type { Context, Hono } from 'hono'
+import { findMac, type Mac } from '../boot/address.ts'
+import { InputError, MissingError } from '../boot/error.ts'
+import { splitBoots } from '../boot/progress.ts'
+import type { ExplainAsk } from '../station/explain.ts'
+import type { EventQuery } from '../store/port.ts'
+import { type HttpEnv, httpBaseOf } from './caller.ts'
+import type { AppDeps } from './deps.ts'
+import { createLive, parseResume } from './live.ts'
+import { parseFacts } from './name.ts'
+import { refuse } from './problem.ts'
+import type { Right, Rights } from './rights.ts'
+import { listStations, mergeEvents, viewBoot, viewLease } from './view.ts'
+
+type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
+
+/** How many of the newest events the list of stations looks at, and the trace of one. */
+const lookBack = { list: 10_000, trace: 2_000, boots: 20 }
+
+/** Adds the routes. The rights are shared with the page, so that wrong tokens count together. */
+export function addApi(app: Hono<HttpEnv>, deps: AppDeps, rights: Rights): void {
+  const route = (method: 'GET' | 'POST', path: string, right: Right, handler: Handler): void => {
+    app.on(method, `/api/v1${path}`, async (c) => (await rights.check(c, right)) ?? handler(c))
+  }
+  const { records, leases, store } = deps
+  route('GET', '/status', 'read', () => json(describeStatus(deps)))
+  route('GET', '/events', 'read', createEventsHandler(deps))
+  route('GET', '/stations', 'read', () => json(listStations(records.current(), leases.list(), store.events.read({ limit: lookBack.list }))))
+  route('GET', '/stations/:station/trace', 'read', (c) => json(trace(deps, c.req.param('station') ?? '')))
+  route('GET', '/explain/:station', 'read', async (c) => json(await explain(deps, c)))
+  route('GET', '/leases', 'read', () => json(leases.list().map(viewLease)))
+  route('GET', '/problems', 'read', () => json({ records: records.problems(), server: deps.status().problems }))
+  route('POST', '/reload', 'write', async () => {
+    await records.reload()
+    return json({ counts: countRecords(deps), problems: records.problems() })
+  })
+  app.all('/api/*', (c) => refuse(404, 'no-route', `there is no ${c.req.method} ${c.req.path.slice(0, 80)}`))
+}
+
+function json(value: unknown): Response {
+  return new Response(JSON.stringify(value), {
+    headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' },
+  })
+}
+
+function describeStatus(deps: AppDeps): object {
+  const { version, startedAt, listening, problems } = deps.status()
+  const uptimeSeconds = Math.floor((deps.now() - startedAt) / 1000)
+  return { version, startedAt, uptimeSeconds, listening, counts: countRecords(deps), problems: [...problems, ...deps.records.problems()] }
+}
+
+function countRecords({ records, leases }: AppDeps): Record<string, number> {
+  const { stations, profiles, releases } = records.current()
+  return { stations: stations.length, profiles: profiles.size, releases: releases.length, leases: leases.list().length }
+}
+
+/** The log as JSON, or live as server-sent events when the caller accepts those. */
+function createEventsHandler({ store, every }: AppDeps): Handler {
+  const live = createLive(store.events, every)
+  return (c) => {
+    const query = parseEventQuery(c)
+    if (!c.req.header('accept')?.includes('text/event-stream')) return json(store.events.read(query))
+    const headers = { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' }
+    // A stream opened for HEAD would never be read, and never closed.
+    if (c.req.method === 'HEAD') return new Response(null, { headers })
+    const stream = live.open(query, parseResume(c.req.header('last-event-id')))
+    return stream ? new Response(stream, { headers }) : refuse(503, 'too-many-streams', 'too many live readers', { 'Retry-After': '5' })
+  }
+}
+
+function parseEventQuery(c: Context<HttpEnv>): EventQuery {
+  const { mac: macText, since: sinceText, kinds, limit: limitText } = c.req.query()
+  const mac = macText === undefined ? undefined : findMac(macText)
+  if (macText !== undefined && !mac) throw new InputError('mac', `"${macText.slice(0, 40)}" is not a MAC address`, { path: 'mac' })
+  const since = sinceText === undefined ? undefined : parseTime(sinceText)
+  const limit = limitText === undefined ? 1000 : Number(limitText)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) throw new InputError('limit', 'a number from 1 to 10000', { path: 'limit' })
+  return { limit, ...(mac && { mac }), ...(since !== undefined && { since }), ...(kinds && { kinds: kinds.split(',', 32) }) }
+}
+
+/** Milliseconds since 1970, or a date such as 2026-08-01T12:00:00Z. */
+function parseTime(text: string): number {
+  const at = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text)
+  if (Number.isNaN(at)) throw new InputError('since', 'milliseconds since 1970, or a date such as 2026-08-01T12:00:00Z', { path: 'since' })
+  return at
+}
+
+/** The MACs meant by a path part: a MAC in any spelling, or the name of a record. Throws MissingError. */
+function findStation({ records }: AppDeps, text: string): { name: string | null; macs: readonly Mac[] } {
+  const mac = findMac(text)
+  const { stations, stationByMac } = records.current()
+  const station = mac ? stationByMac.get(mac) : stations.find(({ name }) => name === text)
+  if (station) return { name: station.name, macs: station.macs }
+  if (mac) return { name: null, macs: [mac] }
+  throw new MissingError('station', `"${text.slice(0, 64)}" is neither a MAC address nor the name of a station`)
+}
+
+function trace(deps: AppDeps, text: string): object {
+  const { name, macs } = findStation(deps, text)
+  const events = mergeEvents(macs.map((mac) => deps.store.events.read({ mac, limit: lookBack.trace })))
+  return { name, macs, boots: splitBoots(events).slice(-lookBack.boots).map(viewBoot) }
+}
+
+async function explain(deps: AppDeps, c: Context<HttpEnv>): Promise<object> {
+  const { name, macs } = findStation(deps, c.req.param('station') ?? '')
+  const ask = parseExplainAsk(deps, c)
+  return { name, macs, explanations: await Promise.all(macs.map((mac) => deps.gate.explain(mac, ask))) }
+}
+
+/** `?arch=0,7&stage=firmware&mode=proxy`, and the facts that a station would tell. */
+function parseExplainAsk(deps: AppDeps, c: Context<HttpEnv>): ExplainAsk {
+  const { arch, stage, mode } = c.req.query()
+  const facts = parseFacts(c.req.url)
+  return {
+    httpBase: deps.httpBase ?? httpBaseOf(c),
+    ...(arch !== undefined && { archs: arch.split(',', 32).map(parseArch) }),
+    ...(stage !== undefined && { stage: oneOf('stage', ['firmware', 'ipxe', 'bivouac', 'system'], stage) }),
+    ...(mode !== undefined && { mode: oneOf('mode', ['server', 'proxy'], mode) }),
+    ...(facts && { facts }),
+  }
+}
+
+function parseArch(text: string): number {
+  if (!/^\d{1,5}$/.test(text)) throw new InputError('arch', 'option 93 codes separated by commas, such as 0,7', { path: 'arch' })
+  return Number(text)
+}
+
+function oneOf<T extends string>(path: string, allowed: readonly T[], text: string): T {
+  const found = allowed.find((value) => value === text)
+  if (found === undefined) throw new InputError(path, `one of ${allowed.join(', ')}`, { path })
+  return found
+}

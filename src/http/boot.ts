@@ -1,0 +1,119 @@
+// What stations ask for: GET and HEAD of any name that the door knows, and POST /up/<mac>. Called by app.
+// It never redirects (firmware does not follow), never tells why it refused, and decides nothing: the door does.
+import type { Context } from 'hono'
+import { findMac, type Ipv4, type Mac } from '../boot/address.ts'
+import type { DoorRequest, Opened } from '../station/door.ts'
+import { type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
+import type { AppDeps } from './deps.ts'
+import { foldName, isPrintable, parseFacts } from './name.ts'
+import { respondEmpty, statusOf } from './problem.ts'
+import { type SendOptions, send } from './send.ts'
+
+export const maxReportBytes = 4096
+
+type Answer = Response | Promise<Response>
+
+/** Handlers for every path that no other route has. */
+export function createBootRoutes(deps: AppDeps): { get: (c: Context<HttpEnv>) => Answer; post: (c: Context<HttpEnv>) => Answer } {
+  return { get: (c) => openName(deps, c), post: (c) => receive(deps, c) }
+}
+
+function openName(deps: AppDeps, c: Context<HttpEnv>): Answer {
+  const name = foldName(c.req.path)
+  if (name === undefined) return respondEmpty(404)
+  const request = requestOf(deps, c, name)
+  const answer = (opened: Opened): Answer => send(c, opened.content, optionsOf(deps, request, opened))
+  const fail = (error: unknown): Response => refuse(deps, error)
+  try {
+    const opened = deps.door.open(request)
+    const answered = opened instanceof Promise ? opened.then(answer) : answer(opened)
+    return answered instanceof Promise ? answered.catch(fail) : answered
+  } catch (error) {
+    return fail(error)
+  }
+}
+
+function requestOf(deps: AppDeps, c: Context<HttpEnv>, name: string): DoorRequest {
+  const facts = name.startsWith('boot/') ? parseFacts(c.req.url) : undefined
+  const isRange = (c.env?.incoming ? c.env.incoming.headers.range : c.req.header('range')) !== undefined
+  return {
+    name,
+    peer: peerOf(c),
+    via: 'http',
+    httpBase: deps.httpBase ?? httpBaseOf(c),
+    ...(facts && { facts }),
+    ...(isRange && { range: true }),
+  }
+}
+
+function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done }: Opened): SendOptions {
+  return {
+    // Rendered text is for one boot, and an overlay holds keys: neither is to be kept by anybody on the way.
+    cacheControl: content.modifiedAt === undefined || name.startsWith('configs/') ? 'no-store' : 'no-cache',
+    onDone: done,
+    onCut: (sentBytes) => {
+      const mac = deps.presence.find(peer)
+      const detail = { file: name, via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
+      deps.emit({ at: deps.now(), kind: 'transfer-failed', ...(mac && { mac }), ...ipOf(peer), detail })
+    },
+  }
+}
+
+const ipOf = (peer: string): { ip?: Ipv4 } => (/^[0-9.]{7,15}$/.test(peer) ? { ip: peer as Ipv4 } : {})
+
+function refuse(deps: AppDeps, error: unknown): Response {
+  const status = statusOf(error)
+  if (status === 500) deps.onFault?.(error)
+  return respondEmpty(status)
+}
+
+async function receive(deps: AppDeps, c: Context<HttpEnv>): Promise<Response> {
+  const name = foldName(c.req.path)
+  if (!name?.startsWith('up/')) return respondEmpty(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' })
+  const mac = findMac(name.slice(3))
+  if (!mac) return respondEmpty(404)
+  const peer = peerOf(c)
+  const report = await readBounded(c).catch(() => 'cut' as const)
+  if (report === 'cut') return respondEmpty(400)
+  if (report === undefined) return respondEmpty(413, { Connection: 'close' })
+  const base = { at: deps.now(), mac, ...ipOf(peer) }
+  const holder = findOtherHolder(deps, mac, peer)
+  if (holder) {
+    deps.emit({ ...base, kind: 'dropped', detail: { reason: `up was told by ${peer}, but ${mac} has the address ${holder}`, path: `up/${mac}` } })
+    return respondEmpty(403)
+  }
+  const text = printableStart(report)
+  deps.emit({ ...base, kind: 'up', detail: { via: 'http', ...(text && { report: text }) } })
+  return new Response(null, { status: 204 })
+}
+
+/** The address that this MAC holds by a lease in force, when the caller is not there. No proof of identity, only a guard against mistakes. */
+function findOtherHolder({ leases, now }: AppDeps, mac: Mac, peer: string): string | undefined {
+  const lease = leases.findByMac(mac)
+  if (lease?.state !== 'bound' || lease.expiresAt * 1000 <= now() || lease.ip === peer) return undefined
+  // A station with leases on several networks: any of them will do.
+  return leases.findMac(peer as Ipv4) === mac ? undefined : lease.ip
+}
+
+/** The body, or undefined when it is bigger than 4 KB. What follows is not read. */
+async function readBounded(c: Context<HttpEnv>): Promise<Uint8Array | undefined> {
+  if (Number(c.req.header('content-length') ?? 0) > maxReportBytes) return undefined
+  const bytes = new Uint8Array(maxReportBytes)
+  let length = 0
+  const reader = c.req.raw.body?.getReader()
+  for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
+    if (length + piece.value.length > maxReportBytes) {
+      await reader?.cancel()
+      return undefined
+    }
+    bytes.set(piece.value, length)
+    length += piece.value.length
+  }
+  return bytes.subarray(0, length)
+}
+
+/** The first line of a report, at most 200 characters, if it is printable: for people who read the trace. */
+function printableStart(report: Uint8Array): string {
+  const line = new TextDecoder('latin1').decode(report.subarray(0, 200)).split(/\r?\n/, 1)[0] ?? ''
+  return isPrintable(line) ? line.trim() : ''
+}

@@ -1,0 +1,42 @@
+// What the HTTP room needs from outside, all of it handed in by server: so that a test builds the app from plain objects.
+import type { Ipv4, Mac } from '../boot/address.ts'
+import type { Emit } from '../boot/event.ts'
+import type { Gate } from '../station/answer.ts'
+import type { Door } from '../station/door.ts'
+import type { Presence } from '../station/presence.ts'
+import type { Lease, Store } from '../store/port.ts'
+import type { RecordBook } from '../store/record.ts'
+
+/** What the API shows of the server itself. */
+export type StatusReport = {
+  readonly version: string
+  /** Milliseconds since 1970. */
+  readonly startedAt: number
+  readonly listening: readonly unknown[]
+  readonly problems: readonly unknown[]
+}
+
+export type AppDeps = {
+  readonly door: Door
+  readonly gate: Pick<Gate, 'explain'>
+  readonly store: Pick<Store, 'events'>
+  readonly records: Pick<RecordBook, 'current' | 'problems' | 'reload'>
+  /** The live view of dhcp/leases. */
+  readonly leases: {
+    readonly findByMac: (mac: Mac) => Lease | undefined
+    readonly findMac: (ip: Ipv4) => Mac | undefined
+    readonly list: () => readonly Lease[]
+  }
+  readonly presence: Pick<Presence, 'find'>
+  /** Is this an operator's token? Compares hashes; never throws for a wrong one. */
+  readonly verifyToken: (token: string) => boolean | Promise<boolean>
+  readonly status: () => StatusReport
+  readonly now: () => number
+  readonly emit: Emit
+  /** `http.url` of the configuration: what URLs begin with, over what the request says. */
+  readonly httpBase?: string
+  /** Where a fault of ours goes, for the log. */
+  readonly onFault?: (error: unknown) => void
+  /** Calls back every so many milliseconds until the returned function is called. */
+  readonly every?: (intervalMs: number, run: () => void) => () => void
+}

@@ -1,0 +1,117 @@
+// Puts the app on a socket, with limits, and takes it off again. Called by server.
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import type { Hono } from 'hono'
+import { ConflictError, InputError, OutsideError } from '../boot/error.ts'
+import type { HttpEnv } from './caller.ts'
+
+/** Times in milliseconds. How long a download takes is nobody's business; one on which nothing moves is cut by pump. */
+export type HttpLimits = {
+  readonly connections: number
+  readonly headerBytes: number
+  readonly headersMs: number
+  readonly requestMs: number
+  readonly keepAliveMs: number
+  /** How long `stop` lets running answers go on. */
+  readonly graceMs: number
+}
+
+const defaultLimits: HttpLimits = {
+  connections: 8192,
+  headerBytes: 16 * 1024,
+  headersMs: 15_000,
+  requestMs: 60_000,
+  keepAliveMs: 15_000,
+  graceMs: 1_500,
+}
+
+export type HttpOptions = {
+  readonly app: Pick<Hono<HttpEnv>, 'fetch'>
+  readonly address: string
+  /** 0: any free one. */
+  readonly port: number
+  readonly limits?: Partial<HttpLimits>
+}
+
+export type HttpServer = {
+  readonly port: number
+  /** Resolves when the port is free and no connection is left, at the latest after the grace time. */
+  readonly stop: () => Promise<void>
+}
+
+/** Listens. Rejects with ConflictError `port-taken`, OutsideError `port-denied` or InputError `http-address`. */
+export async function startHttp({ app, address, port, limits: given }: HttpOptions): Promise<HttpServer> {
+  const limits = { ...defaultLimits, ...given }
+  // HTTP/1.0 clients may come without a Host header: then the name is ours.
+  const listener = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], { hostname: 'localhost' })
+  const server = createServer(
+    {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.keepAliveMs,
+      connectionsCheckingInterval: 5_000,
+      noDelay: true,
+    },
+    listener,
+  )
+  server.maxConnections = limits.connections
+  await listen(server, address, port)
+  return { port: (server.address() as AddressInfo).port, stop: () => stop(server, limits.graceMs) }
+}
+
+function listen(server: Server, address: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void => reject(explain(error, address, port))
+    server.once('error', fail)
+    server.listen({ host: address, port, backlog: 1024 }, () => {
+      server.off('error', fail)
+      // Accept errors later on (no descriptors left) pass; the server goes on.
+      server.on('error', () => {})
+      resolve()
+    })
+  })
+}
+
+const otherPort = 'choose another port with --http.port, BIVOUAC_HTTP_PORT or http.port in the configuration'
+
+function explain(error: NodeJS.ErrnoException, address: string, port: number): Error {
+  const where = `${address}:${port}`
+  if (error.code === 'EADDRINUSE') {
+    return new ConflictError(
+      'port-taken',
+      `HTTP cannot listen on ${where}: another program has it. "ss -ltnp 'sport = :${port}'" names it; stop it, or ${otherPort}`,
+      {
+        cause: error,
+      },
+    )
+  }
+  if (error.code === 'EACCES' || error.code === 'EPERM') {
+    return new OutsideError(
+      'port-denied',
+      `HTTP may not listen on ${where}: ports below 1024 need root or "sysctl net.ipv4.ip_unprivileged_port_start=${port}"; or ${otherPort}`,
+      false,
+      { cause: error },
+    )
+  }
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN' || error.code === 'EINVAL') {
+    const help = `no interface of this machine has the address ${address} ("ip -br address" lists them; 0.0.0.0 means all)`
+    return new InputError('http-address', `HTTP cannot listen on ${where}: ${help}`, { path: 'http.address' }, { cause: error })
+  }
+  return new OutsideError('http-listen', `HTTP cannot listen on ${where}: ${error.message}`, false, { cause: error })
+}
+
+/** No new connection, idle ones closed as they fall idle, and after the grace time the rest too. */
+function stop(server: Server, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const sweep = setInterval(() => server.closeIdleConnections(), 50)
+    const grace = setTimeout(() => server.closeAllConnections(), graceMs)
+    server.close(() => {
+      clearInterval(sweep)
+      clearTimeout(grace)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}

@@ -1,0 +1,97 @@
+// Stations and boots as the API shows them: records, leases and events brought together. Pure; called by api and page.
+import type { Mac } from '../boot/address.ts'
+import type { BootEvent, BootStep } from '../boot/event.ts'
+import { type Boot, findSkipped, splitBoots } from '../boot/progress.ts'
+import type { Records, Station } from '../boot/record.ts'
+import type { Lease } from '../store/port.ts'
+
+/** One boot: which steps came and when, what must still come, and the step that was passed over (`missing`). Times are ms since 1970. */
+export type BootView = {
+  readonly startedAt: number
+  readonly lastAt: number
+  readonly isUp: boolean
+  readonly steps: readonly { readonly step: BootStep; readonly at: number; readonly afterMs: number; readonly event: BootEvent }[]
+  readonly due: readonly BootStep[]
+  readonly missing: BootStep | null
+  readonly trouble: readonly BootEvent[]
+}
+
+export function viewBoot(boot: Boot): BootView {
+  const { startedAt, lastAt, isUp, due, trouble } = boot
+  const steps = [...boot.seen]
+    .map(([step, event]) => ({ step, at: event.at, afterMs: event.at - startedAt, event }))
+    .sort((one, other) => one.at - other.at)
+  return { startedAt, lastAt, isUp, steps, due, missing: findSkipped(boot) ?? null, trouble }
+}
+
+export type LeaseView = Omit<Lease, 'expiresAt'> & { readonly expiresAt: number | null }
+
+/** A lease for JSON, which has no Infinity: without end is null. */
+export const viewLease = (lease: Lease): LeaseView => ({ ...lease, expiresAt: Number.isFinite(lease.expiresAt) ? lease.expiresAt : null })
+
+/** One line of the list: a station by record, or a MAC that was seen and has none. */
+export type StationView = {
+  readonly name: string | null
+  readonly macs: readonly Mac[]
+  readonly hasRecord: boolean
+  readonly profile: string | null
+  readonly group: string | null
+  readonly address: string | null
+  readonly lastAt: number | null
+  /** The last step of the last boot, and what must come next. */
+  readonly step: BootStep | null
+  readonly due: BootStep | null
+  readonly missing: BootStep | null
+  readonly isUp: boolean
+}
+
+/** All records, in their order, then the MACs without one, the last seen first. */
+export function listStations(records: Records, leases: readonly Lease[], events: readonly BootEvent[]): StationView[] {
+  const eventsByMac = groupByMac(events)
+  const leaseByMac = new Map(leases.filter(({ state }) => state === 'bound').map((lease) => [lease.mac, lease]))
+  const known = records.stations.map((station) => viewStation(station.macs, station, leaseByMac, eventsByMac))
+  const unknown = [...new Set([...eventsByMac.keys(), ...leaseByMac.keys()])]
+    .filter((mac) => !records.stationByMac.has(mac))
+    .map((mac) => viewStation([mac], undefined, leaseByMac, eventsByMac))
+    .sort((one, other) => (other.lastAt ?? 0) - (one.lastAt ?? 0))
+  return [...known, ...unknown]
+}
+
+function groupByMac(events: readonly BootEvent[]): Map<Mac, BootEvent[]> {
+  const groups = new Map<Mac, BootEvent[]>()
+  for (const event of events) {
+    if (event.mac === undefined) continue
+    const group = groups.get(event.mac)
+    if (group) group.push(event)
+    else groups.set(event.mac, [event])
+  }
+  return groups
+}
+
+function viewStation(
+  macs: readonly Mac[],
+  station: Station | undefined,
+  leaseByMac: ReadonlyMap<Mac, Lease>,
+  eventsByMac: ReadonlyMap<Mac, BootEvent[]>,
+): StationView {
+  const boot = splitBoots(mergeEvents(macs.map((mac) => eventsByMac.get(mac) ?? []))).at(-1)
+  const lease = macs.map((mac) => leaseByMac.get(mac)).find((found) => found)
+  return {
+    name: station?.name ?? null,
+    macs,
+    hasRecord: station !== undefined,
+    profile: station?.profile ?? null,
+    group: station?.group ?? null,
+    address: lease?.ip ?? station?.address ?? null,
+    lastAt: boot?.lastAt ?? null,
+    step: boot ? ([...boot.seen.keys()].at(-1) ?? null) : null,
+    due: boot?.due[0] ?? null,
+    missing: (boot && findSkipped(boot)) ?? null,
+    isUp: boot?.isUp ?? false,
+  }
+}
+
+/** Several runs of events as one, in the order of time. */
+export function mergeEvents(runs: readonly (readonly BootEvent[])[]): readonly BootEvent[] {
+  return runs.length === 1 ? (runs[0] ?? []) : runs.flat().sort((one, other) => one.at - other.at)
+}
