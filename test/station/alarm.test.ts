@@ -11,7 +11,8 @@ function play(kinds: readonly EventKind[], thenQuietMs = 0): BootEvent[] {
   const alarm = createAlarm({ now: () => now, emit: (event) => raised.push(event), quietMs: 60_000 })
   for (const kind of kinds) {
     const detail = kind === 'script' ? { boots: true, offers: 'overlay,modloop' } : {}
-    alarm.see({ at: (now += 1000), kind, mac, detail })
+    now += 1000
+    alarm.see({ at: now, kind, mac, detail })
   }
   now += thenQuietMs
   alarm.sweep()

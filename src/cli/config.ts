@@ -1,0 +1,50 @@
+// `bivouac config check|show`: reads the configuration and the records as the server would, and tells every mistake. Starts nothing.
+import type { Command } from 'commander'
+import type { LoadedConfig } from '../config.ts'
+import { type Finding, formatFinding } from '../store/mistake.ts'
+import { openRecords } from '../store/record.ts'
+import type { Context } from './context.ts'
+import { exitCodes, say, sayJson } from './output.ts'
+
+export function addConfigCommand(program: Command, context: () => Context): void {
+  const config = program.command('config').description('the configuration')
+  config
+    .command('check')
+    .description('check the configuration, the station and profile records and what they say together; starts nothing')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bivouac config check\n  bivouac --config lab.yaml --json config check\n\nExit code 2 when there is an error; warnings alone are 0.',
+    )
+    .action(() => check(context()))
+  config
+    .command('show')
+    .description('the configuration in force, each value with where it came from')
+    .action(() => show(context()))
+}
+
+async function check(context: Context): Promise<void> {
+  const loaded = context.load()
+  const findings = await findAll(loaded)
+  const errors = findings.filter(({ severity }) => severity === 'error').length
+  if (errors) process.exitCode = exitCodes.invalid
+  if (context.json) return sayJson({ file: loaded.file ?? null, errors, findings })
+  for (const finding of findings) say(formatFinding(finding))
+  say(`${loaded.file ?? 'no configuration file, defaults'}: ${errors ? `${errors} error${errors > 1 ? 's' : ''}` : 'good'}`)
+}
+
+/** Everything that is wrong with the configuration, with each record, and with both together. */
+async function findAll({ config, lints }: LoadedConfig): Promise<Finding[]> {
+  const book = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
+  try {
+    return [...lints, ...book.problems()]
+  } finally {
+    book.close()
+  }
+}
+
+function show(context: Context): void {
+  const { values, file } = context.load()
+  if (context.json) return sayJson({ file: file ?? null, values })
+  say(`# ${file ?? 'no configuration file'}`)
+  for (const { key, value, source } of values) say(`${key}: ${JSON.stringify(value)}    # ${source}`)
+}

@@ -1,0 +1,71 @@
+// The command line: `bivouac <command>`. Makes the program out of one file per command group, and maps errors to exit codes.
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { isConfigKey } from '../config.ts'
+import { addConfigCommand } from './config.ts'
+import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
+import { addDepotCommand } from './depot.ts'
+import { addExplainCommand } from './explain.ts'
+import { exitCodeOf, exitCodes, sayError } from './output.ts'
+import { addServeCommand } from './serve.ts'
+import { addTokenCommand } from './token.ts'
+import { addTryCommand } from './try.ts'
+import { addWatchCommands } from './watch.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const help = `
+Every key of the configuration is also a flag and a variable of the environment:
+  --http.port 8081          BIVOUAC_HTTP_PORT=8081          (docs/configuration.md lists them)
+
+Examples:
+  bivouac serve                              a server with defaults: no root, DHCP off
+  bivouac --config lab.yaml config check     tell every mistake, start nothing
+  bivouac try                                boot a virtual station from it
+  bivouac explain 52:54:00:12:34:56          what would this station get, and why
+  bivouac events --follow                    what stations do, as it happens
+
+Exit codes: 0 done, 1 usage, 2 bad input or configuration, 3 conflict (port taken…), 4 something is missing or out of reach, 5 failed.`
+
+/** The whole program. Actions get the context by a function, since the options are known only when they run. */
+export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessEnv): Command {
+  const program = new Command('bivouac')
+    .description('Boot server for diskless Alpine stations')
+    .version(version)
+    .option('-c, --config <file>', 'the configuration (default: bivouac.yaml, if there is one)')
+    .option('--json', 'answers for machines')
+    .option('--server <url>', 'the running server to ask (default: the configured port on this machine)')
+    .option('--token <token>', 'operator token (better: BIVOUAC_TOKEN in the environment)')
+    .addHelpText('after', help)
+    .showHelpAfterError('(bivouac --help tells how)')
+    .exitOverride()
+  const context = (): Context => createContext({ ...program.opts<Omit<GlobalOptions, 'keys'>>(), keys }, env)
+  addServeCommand(program, context, version)
+  addTryCommand(program, context)
+  addDepotCommand(program, context)
+  addConfigCommand(program, context)
+  addExplainCommand(program, context)
+  addWatchCommands(program, context)
+  addTokenCommand(program, context)
+  return program
+}
+
+/** Runs one command line; answers the exit code. */
+export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const json = argv.includes('--json')
+  try {
+    const { keys, rest } = takeKeys(argv, isConfigKey)
+    await createProgram(keys, env).parseAsync([...rest], { from: 'user' })
+    return process.exitCode === undefined ? exitCodes.done : Number(process.exitCode)
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+    sayError(error, json)
+    return exitCodeOf(error)
+  }
+}
+
+if (import.meta.main ?? process.argv[1] === import.meta.filename) {
+  // A closed pipe (`bivouac events | head`) is an end, not an error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  process.exitCode = await run(process.argv.slice(2), process.env)
+}

@@ -1,0 +1,96 @@
+// `bivouac serve`: makes what is missing on a first start, runs the server until a signal, and says in a few lines what listens where.
+import { networkInterfaces } from 'node:os'
+import { relative } from 'node:path'
+import type { Command } from 'commander'
+import type { Config, LoadedConfig } from '../config.ts'
+import { type Listening, type Server, startServer } from '../server.ts'
+import { formatFinding } from '../store/mistake.ts'
+import type { Context } from './context.ts'
+import { initDepot } from './depot.ts'
+import { say, sayError, sayJson, warn } from './output.ts'
+import { formatEvent } from './watch.ts'
+
+export function addServeCommand(program: Command, context: () => Context, version: string): void {
+  program
+    .command('serve')
+    .description('run the server until it is stopped (SIGTERM or Ctrl-C); SIGHUP reads the records again')
+    .option('-q, --quiet', 'do not print what stations do')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  bivouac serve                                     no root, high ports, DHCP off
+  bivouac serve --http.port 8081 --depot /srv/pxe   keys of the configuration as flags
+  sudo bivouac --config lab.yaml serve              with networks: DHCP on 67, TFTP on 69`,
+    )
+    .action((options: { quiet?: boolean }) => serve(context(), version, options.quiet === true))
+}
+
+async function serve(context: Context, version: string, quiet: boolean): Promise<void> {
+  const loaded = context.load()
+  for (const lint of loaded.lints) warn(formatFinding(lint))
+  const made = await initDepot(loaded.config.depot)
+  const server = await startServer(loaded.config, version, (error) => sayError(error, context.json))
+  if (context.json)
+    sayJson({
+      listening: server.listening,
+      depot: loaded.config.depot,
+      state: loaded.config.state,
+      warnings: server.warnings,
+      token: server.newToken ?? null,
+    })
+  else sayStart(loaded, server, version, made.length > 0)
+  if (!quiet) server.listen((event) => say(context.json ? JSON.stringify(event) : formatEvent(event)))
+  await untilStopped(server)
+}
+
+/** Ends the server at the first signal; a second one ends the process at once. */
+function untilStopped(server: Server): Promise<void> {
+  process.on('SIGHUP', () => {
+    server.records.reload().catch((error: Error) => warn(`bivouac: reading the records again failed: ${error.message}`))
+  })
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1))
+      server.stop().then(resolve, reject)
+    }
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end)
+  })
+}
+
+function sayStart({ config }: LoadedConfig, server: Server, version: string, isNew: boolean): void {
+  say(`Bivouac ${version}`)
+  for (const socket of server.listening) say(`  ${socket.service.padEnd(5)} ${describe(socket)}`)
+  if (!config.networks.length) say('  dhcp  off: no network is declared in the configuration')
+  say(`  depot ${shortPath(config.depot)}${isNew ? ' (new)' : ''}, state ${shortPath(config.state)}`)
+  if (server.newToken) say(`  operator token, shown only now: ${server.newToken}`)
+  for (const warning of server.warnings) say(`  note: ${warning}`)
+  say(`Next: ${nextStep(config, server)}`)
+}
+
+const describe = ({ service, address, port, network, mode }: Listening): string => {
+  if (service === 'http') return `http://${isWildcard(address) ? ownAddress() : address}:${port}/`
+  return `${address}:${port}${network ? `  network ${network}, ${mode}` : ''}`
+}
+
+const isWildcard = (address: string): boolean => address === '0.0.0.0' || address === '::'
+
+/** An address under which others reach us, else loopback. */
+function ownAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  return all.find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1'
+}
+
+function shortPath(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short === '' ? '.' : short.startsWith('..') ? path : `./${short}`
+}
+
+function nextStep(config: Config, { records }: Server): string {
+  const { releases, stations } = records.current()
+  if (!releases.length) return '"npm run try" boots a virtual station; docs/first-station.md tells how to boot a real one.'
+  if (!stations.length)
+    return 'write a station record below stations/ in the depot (docs/first-station.md), or let unknown stations boot (setting "unknown").'
+  if (!config.networks.length) return 'declare a network to turn DHCP on, or point your DHCP server here (docs/networks.md).'
+  return 'plug a station in; "npx bivouac events --follow" shows what it does.'
+}

@@ -1,0 +1,121 @@
+// `bivouac events|trace|status|leases`: what a running server has seen, over its HTTP API. Reads only.
+import { type Command, Option } from 'commander'
+import { parseMac } from '../boot/address.ts'
+import type { BootEvent } from '../boot/event.ts'
+import { InputError } from '../boot/error.ts'
+import type { BootView, LeaseView } from '../http/view.ts'
+import type { Context } from './context.ts'
+import { formatTable, formatTime, say, sayJson } from './output.ts'
+
+/** One line for one event: time, station, step, what matters of it. */
+export function formatEvent(event: BootEvent): string {
+  const detail = Object.entries(event.detail ?? {}).map(([name, value]) => `${name}=${value}`)
+  const parts = [formatTime(event.at), (event.mac ?? '-').padEnd(17), event.kind.padEnd(15), event.ip ?? '', event.network ?? '', ...detail]
+  return parts.filter((part) => part !== '').join('  ')
+}
+
+/** `90s`, `10m`, `2h`, `3d` → milliseconds. Throws InputError. */
+export function parseAge(text: string): number {
+  const [, count = '', unit = ''] = /^([0-9]{1,6})(s|m|h|d)$/.exec(text) ?? []
+  const unitMs = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit]
+  if (unitMs === undefined) throw new InputError('age', `"${text}" is not an age such as 90s, 10m, 2h or 3d`)
+  return Number(count) * unitMs
+}
+
+type EventOptions = { follow?: boolean; since?: string; kind?: string[]; limit: string }
+
+export function addWatchCommands(program: Command, context: () => Context): void {
+  program
+    .command('events [mac]')
+    .description('what stations did, oldest first')
+    .option('-f, --follow', 'go on with what comes')
+    .option('--since <age>', 'only what is younger than this: 90s, 10m, 2h, 3d')
+    .option('--kind <kind...>', 'only these kinds: discover, offer, script, overlay, up, nak, pool-full…')
+    .addOption(new Option('--limit <n>', 'at most so many').default('200'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bivouac events --since 10m\n  bivouac events 52:54:00:12:34:56 --follow\n  bivouac --json events --kind pool-full no-loader overlay-broken',
+    )
+    .action((mac: string | undefined, options: EventOptions) => showEvents(context(), mac, options))
+  program
+    .command('trace <station>')
+    .description('the boots of one station (MAC or name), step by step: what came, when, and what is still due')
+    .action((station: string) => showTrace(context(), station))
+  program
+    .command('status')
+    .description('what the server listens on, serves and complains of')
+    .action(async () => sayStatus(context(), await context().api().get<Status>('/api/v1/status')))
+  program
+    .command('leases')
+    .description('who holds which address')
+    .action(async () => sayLeases(context(), await context().api().get<LeaseView[]>('/api/v1/leases')))
+}
+
+function eventPath(mac: string | undefined, options: EventOptions): string {
+  const query = new URLSearchParams({ limit: options.limit })
+  if (mac) query.set('mac', parseMac(mac))
+  if (options.since) query.set('since', String(Date.now() - parseAge(options.since)))
+  if (options.kind) query.set('kinds', options.kind.join(','))
+  return `/api/v1/events?${query}`
+}
+
+async function showEvents(context: Context, mac: string | undefined, options: EventOptions): Promise<void> {
+  const show = (event: BootEvent) => say(context.json ? JSON.stringify(event) : formatEvent(event))
+  const path = eventPath(mac, options)
+  for (const event of await context.api().get<BootEvent[]>(path)) show(event)
+  if (!options.follow) return
+  const stop = new AbortController()
+  process.once('SIGINT', () => stop.abort())
+  for await (const line of context.api().follow(path, stop.signal)) show(JSON.parse(line))
+}
+
+async function showTrace(context: Context, station: string): Promise<void> {
+  const answer = await context
+    .api()
+    .get<{ name: string | null; macs: string[]; boots: BootView[] }>(`/api/v1/stations/${encodeURIComponent(station)}/trace`)
+  if (context.json) return sayJson(answer)
+  if (!answer.boots.length) return say(`${answer.name ?? station}: nothing seen yet`)
+  for (const boot of answer.boots) sayBoot(boot)
+}
+
+function sayBoot(boot: BootView): void {
+  say(`boot of ${new Date(boot.startedAt).toISOString()}: ${boot.isUp ? 'up' : `not up, due next: ${boot.due[0] ?? 'nothing'}`}`)
+  for (const { step, afterMs, event } of boot.steps) {
+    say(`  +${(afterMs / 1000).toFixed(1).padStart(6)} s  ${step.padEnd(12)} ${event.detail?.file ?? event.ip ?? ''}`)
+  }
+  if (boot.missing) say(`  missing: ${boot.missing} (a later step came without it)`)
+  for (const event of boot.trouble) say(`  trouble: ${formatEvent(event)}`)
+}
+
+type Status = {
+  version: string
+  uptimeSeconds: number
+  listening: { service: string; address: string; port: number; network?: string }[]
+  counts: Record<string, number>
+  problems: { message: string }[]
+}
+
+function sayStatus(context: Context, status: Status): void {
+  if (context.json) return sayJson(status)
+  say(`Bivouac ${status.version}, up for ${Math.round(status.uptimeSeconds)} s`)
+  for (const { service, address, port, network } of status.listening)
+    say(`  ${service.padEnd(6)} ${address}:${port}${network ? `  network ${network}` : ''}`)
+  say(
+    `  ${Object.entries(status.counts)
+      .map(([name, count]) => `${count} ${name}`)
+      .join(', ')}`,
+  )
+  for (const { message } of status.problems) say(`  problem: ${message}`)
+}
+
+function sayLeases(context: Context, leases: LeaseView[]): void {
+  if (context.json) return sayJson(leases)
+  if (!leases.length) return say('no leases')
+  const until = (seconds: number | null) => (seconds === null ? 'for ever' : new Date(seconds * 1000).toISOString())
+  say(
+    formatTable(
+      ['address', 'mac', 'state', 'until', 'network', 'hostname'],
+      leases.map((lease) => [lease.ip, lease.mac, lease.state, until(lease.expiresAt), lease.network, lease.hostname ?? '']),
+    ),
+  )
+}

@@ -1,0 +1,238 @@
+// The only place that wires everything: clock, chance, sockets and files enter here. Called by `bivouac serve`.
+import { networkInterfaces } from 'node:os'
+import { isIP } from 'node:net'
+import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
+import type { BootEvent, Emit } from './boot/event.ts'
+import type { Config } from './config.ts'
+import { type DhcpServer, startDhcp } from './dhcp/server.ts'
+import { createApp } from './http/app.ts'
+import type { AppDeps } from './http/deps.ts'
+import { startHttp } from './http/listen.ts'
+import { createLoaderLibrary } from './ipxe/library.ts'
+import { createAlarm } from './station/alarm.ts'
+import { createGate, type Gate } from './station/answer.ts'
+import { createDoor } from './station/door.ts'
+import { createFiles } from './station/file.ts'
+import { createPresence } from './station/presence.ts'
+import { createScripts } from './station/script.ts'
+import { openStore } from './store/embedded.ts'
+import type { Store } from './store/port.ts'
+import { openRecords, type RecordBook } from './store/record.ts'
+import { ensureToken, verifyToken } from './store/token.ts'
+import type { Peer, TransferFigures } from './tftp/figure.ts'
+import { startTftp } from './tftp/server.ts'
+
+/** One socket that is open, for people and the API. */
+export type Listening = {
+  readonly service: 'http' | 'tftp' | 'dhcp'
+  readonly address: string
+  readonly port: number
+  readonly network?: string
+  readonly mode?: 'server' | 'proxy'
+}
+
+export type Server = {
+  readonly listening: readonly Listening[]
+  /** What an operator should know though everything runs: a small receive buffer, no loaders. */
+  readonly warnings: readonly string[]
+  /** The operator token, on the first start only. */
+  readonly newToken?: string
+  readonly records: RecordBook
+  readonly listen: (listener: (event: BootEvent) => void) => () => void
+  readonly stop: () => Promise<void>
+}
+
+/** What closes one thing that was opened; run in the reverse order of opening. */
+type Closers = (() => unknown)[]
+
+/** Opens the state, the records, then the doors. If one fails, what is open already is closed again. Throws what the rooms throw. */
+export async function startServer(config: Config, version: string, onFault: (error: unknown) => void): Promise<Server> {
+  const closers: Closers = []
+  const stop = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  try {
+    return { ...(await open(config, version, onFault, closers)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function open(config: Config, version: string, onFault: (error: unknown) => void, closers: Closers): Promise<Omit<Server, 'stop'>> {
+  const store = await openStore(config.state, { sync: config.dhcp.sync, now: Date.now })
+  closers.push(() => store.close())
+  const emit = store.events.append
+  const records = await openRecords({ depot: config.depot, networks: config.networks, emit, now: Date.now })
+  closers.push(() => records.close())
+  const newToken = await ensureToken(store.marks)
+  closers.push(watchForStalls(store, emit))
+
+  const warnings: string[] = []
+  const listening: Listening[] = []
+  const startedAt = Date.now()
+  const status = () => ({ version, startedAt, listening, problems: warnings.map((message) => ({ message })) })
+  const rooms = createRooms(config, records, emit)
+  const doors = { config, rooms, store, records, emit, warnings, listening, closers, status, onFault }
+  await openHttp(doors)
+  await openTftp(doors)
+  await openDhcp(doors)
+  emit({ at: Date.now(), kind: 'started', detail: { version } })
+  closers.push(() => emit({ at: Date.now(), kind: 'stopped', detail: { version } }))
+  if (!rooms.loaders.list().length)
+    warnings.push('no loader found: install the distribution\'s package "ipxe", or put loaders into the depot below ipxe/')
+  return { listening, warnings, records, listen: store.events.listen, ...(newToken && { newToken }) }
+}
+
+/** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
+function createRooms(config: Config, records: RecordBook, emit: Emit) {
+  const { depot, site } = config
+  const now = Date.now
+  let dhcp: DhcpServer | undefined
+  const useDhcp = (server: DhcpServer): void => {
+    dhcp = server
+  }
+  const leases: AppDeps['leases'] = {
+    findByMac: (mac) => dhcp?.leases.findByMac(mac),
+    findMac: (ip) => dhcp?.leases.findMac(ip),
+    list: () => dhcp?.leases.list() ?? [],
+  }
+  const own = createPresence({ now })
+  // A lease tells who has an address; whoever has one from elsewhere (proxy mode) is known by what it asked before.
+  const presence = { ...own, find: (ip: string) => leases.findMac(ip as Ipv4) ?? own.find(ip) }
+  const loaders = createLoaderLibrary({ depot, now })
+  const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
+  const scripts = createScripts({ depot, emit, now })
+  const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit })
+  const door = createDoor({ gate, scripts, files, loaders, presence, emit, now })
+  return { presence, loaders, gate, door, leases, useDhcp }
+}
+
+/** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
+export async function createLocalGate(config: Config): Promise<{ gate: Gate; records: RecordBook; close: () => void }> {
+  const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
+  const { gate } = createRooms(config, records, () => {})
+  return { gate, records, close: records.close }
+}
+
+type Doors = {
+  readonly config: Config
+  readonly rooms: ReturnType<typeof createRooms>
+  readonly store: Store
+  readonly records: RecordBook
+  readonly emit: Emit
+  readonly warnings: string[]
+  readonly listening: Listening[]
+  readonly closers: Closers
+  readonly status: AppDeps['status']
+  readonly onFault: (error: unknown) => void
+}
+
+async function openHttp({ config, rooms, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+  const app = createApp({
+    ...rooms,
+    store,
+    records,
+    emit,
+    status,
+    onFault,
+    now: Date.now,
+    verifyToken: (token) => verifyToken(store.marks, token) !== undefined,
+    ...(config.http.url && { httpBase: config.http.url }),
+  })
+  const server = await startHttp({ app, address: config.http.address, port: config.http.port })
+  closers.push(() => server.stop())
+  listening.push({ service: 'http', address: config.http.address, port: server.port })
+}
+
+async function openTftp({ config, rooms, emit, listening, closers }: Doors): Promise<void> {
+  const { enabled, address, port, ...limits } = config.tftp
+  if (!enabled) return
+  const dones = new Map<string, (sentBytes: number) => void>()
+  const server = await startTftp({
+    address,
+    port,
+    limits,
+    read: async (name, peer) => {
+      const { content, done } = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
+      dones.set(peerKey(peer), done)
+      return content
+    },
+    onEnd: (figures) => {
+      const done = dones.get(peerKey(figures.peer))
+      dones.delete(peerKey(figures.peer))
+      if (figures.outcome === 'complete') done?.(figures.sentBytes)
+      else if (done && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
+    },
+  })
+  closers.push(() => server.stop())
+  listening.push({ service: 'tftp', address: [address].flat().join(', '), port: server.port })
+}
+
+const peerKey = ({ address, port }: Peer): string => `${address} ${port}`
+
+function describeFailure({ peer, name, sizeBytes, sentBytes, outcome, reason }: TransferFigures, mac: Mac | undefined): BootEvent {
+  const detail = { via: 'tftp', file: name.slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
+  return { at: Date.now(), kind: 'transfer-failed', ip: peer.address as Ipv4, ...(mac && { mac }), detail }
+}
+
+/** What URLs begin with in texts for this address: the configured URL, else our own address on the wire that it is on. */
+function findHttpBase({ http, networks }: Config, peer: string): string {
+  if (http.url) return http.url
+  const own = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ family }) => family === 'IPv4')
+  const direct = own.find(({ cidr, address }) => cidr && isBeside(cidr, address, peer))?.address
+  const relayed = networks.find(({ subnet }) => isIpv4(peer) && contains(subnet, peer))?.serverAddress
+  const address = direct ?? relayed ?? own.find(({ internal }) => !internal)?.address ?? '127.0.0.1'
+  return `http://${address}:${http.port}`
+}
+
+const isIpv4 = (text: string): text is Ipv4 => isIP(text) === 4
+
+/** Is the peer in the subnet of this interface address (`10.9.0.1/24`)? */
+function isBeside(cidr: string, address: string, peer: string): boolean {
+  const prefix = Number(cidr.slice(cidr.indexOf('/') + 1))
+  const subnet = { network: (ipv4ToNumber(address as Ipv4) & (0xffffffff << (32 - prefix))) >>> 0, prefix }
+  return isIpv4(peer) && contains(subnet, peer)
+}
+
+async function openDhcp({ config, rooms, store, records, emit, warnings, listening, closers }: Doors): Promise<void> {
+  if (!config.networks.length) return
+  const server = await startDhcp({
+    networks: config.networks,
+    decide: rooms.gate.decide,
+    leases: store.leases,
+    now: Date.now,
+    emit,
+    httpPort: config.http.port,
+    ...(config.http.url && { httpBase: config.http.url }),
+    sync: config.dhcp.sync,
+    reservedFor: (ip) => records.current().stations.find(({ address }) => address === ip)?.macs ?? [],
+    onReceiveBuffer: (bytes) => {
+      if (bytes < smallBufferBytes)
+        warnings.push(
+          `the kernel gives DHCP a receive buffer of ${Math.round(bytes / 1024)} KB: for hundreds of stations at once raise net.core.rmem_max to 4194304`,
+        )
+    },
+  })
+  rooms.useDhcp(server)
+  closers.push(() => server.stop())
+  for (const { network, address, mode } of server.listening) listening.push({ service: 'dhcp', address, port: 67, network, mode })
+}
+
+/** Four seconds' worth of waiting when it overflows; a stock kernel grants 208 KB, which holds some hundred questions. */
+const smallBufferBytes = 1024 * 1024
+
+/** Says `stalled` for boots that stop before they are up. */
+function watchForStalls(store: Store, emit: Emit): () => void {
+  const alarm = createAlarm({ emit, now: Date.now })
+  const unlisten = store.events.listen(alarm.see)
+  const timer = setInterval(alarm.sweep, alarmEveryMs).unref()
+  return () => {
+    clearInterval(timer)
+    unlisten()
+  }
+}
+
+const alarmEveryMs = 10_000
