@@ -1,4 +1,4 @@
-// Follows one station in a server's event log over its HTTP API. Used by session. Never writes.
+// Follows a server's event log over its HTTP API. Used by session. Never writes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Mac } from '../boot/address.ts'
 import type { BootEvent } from '../boot/event.ts'
@@ -18,12 +18,15 @@ export async function waitForServer(base: string, timeoutMs: number, signal: Abo
   return false
 }
 
-/** Every event of the station since `since` (ms since 1970), once each, until the signal. A server that does not answer is asked again. */
-export async function* followStation(base: string, mac: Mac, since: number, signal: AbortSignal): AsyncGenerator<BootEvent> {
+/**
+ * Every event since `since` (ms since 1970), once each, until the signal: the station's, or everybody's without a `mac`. A server that
+ * does not answer is asked again.
+ */
+export async function* followEvents(base: string, mac: Mac | undefined, since: number, signal: AbortSignal): AsyncGenerator<BootEvent> {
   let seen = 0
   while (true) {
     const isLast = signal.aborted
-    const events = await readEvents(`${base}/api/v1/events?mac=${mac}&since=${since}&limit=10000`)
+    const events = await readEvents(`${base}/api/v1/events?since=${since}&limit=10000${mac ? `&mac=${mac}` : ''}`)
     for (const event of events.slice(seen)) yield event
     seen = Math.max(seen, events.length)
     if (isLast) return

@@ -7,7 +7,7 @@ import type { Mac } from '../boot/address.ts'
 import { OutsideError } from '../boot/error.ts'
 import type { BootEvent } from '../boot/event.ts'
 import { explainFailure } from './cause.ts'
-import { followStation, waitForServer } from './follow.ts'
+import { followEvents, waitForServer } from './follow.ts'
 import { type Machine, type MachineOptions, startMachine } from './machine.ts'
 
 /** All that a session needs, as JSON: it crosses a process boundary. */
@@ -84,7 +84,9 @@ async function watchBoot(
       () => ending.abort(),
     )
   machine.resume()
-  for await (const event of followStation(plan.serverBase, plan.mac, startedAt - 1, ending.signal)) {
+  // A server of our own has this station alone; in QEMU's user network some of its events know no MAC.
+  const mac = plan.serverCommand ? undefined : plan.mac
+  for await (const event of followEvents(plan.serverBase, mac, startedAt - 1, ending.signal)) {
     events.push(event)
     tell({ kind: 'event', afterMs: event.at - startedAt, event })
     if (event.kind === 'up') ending.abort()
@@ -126,7 +128,9 @@ type ServerProcess = { readonly output: () => string; readonly exited: Promise<v
 
 function startServerProcess(command: readonly string[]): ServerProcess {
   const [program = '', ...words] = command
-  const child: ChildProcess = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] })
+  // Its configuration is the file alone: the operator's variables are meant for the operator's server.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('BIVOUAC_')))
+  const child: ChildProcess = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env })
   let text = ''
   const keep = (chunk: string) => {
     text = (text + chunk).slice(-65_536)

@@ -5,20 +5,20 @@ import { describe, it } from 'vitest'
 
 const folders = [...new Set([...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/bin', '/bin'])]
 
-const isThere = (path: string): boolean => {
+const isThere = (path: string, mode = constants.X_OK): boolean => {
   try {
-    accessSync(path, constants.X_OK)
+    accessSync(path, mode)
     return true
   } catch {
     return false
   }
 }
 
-/** Those of the names that are no program here. `root` stands for running as root; a name with a slash is a path. */
+/** Those of the names that are no program here. `root` stands for running as root; a name with a slash is a file to be read. */
 export function missingTools(...names: string[]): string[] {
   return names.filter((name) => {
     if (name === 'root') return process.getuid?.() !== 0
-    return name.includes('/') ? !isThere(name) : !folders.some((folder) => isThere(join(folder, name)))
+    return name.includes('/') ? !isThere(name, constants.R_OK) : !folders.some((folder) => isThere(join(folder, name)))
   })
 }
 
