@@ -146,7 +146,11 @@ export type FindOverlay = (choice: Choice) => { readonly path: string } | { read
 
 /** What a station's script does. A profile that cannot be carried out whole is replaced by the site's `withoutOverlay` or by waiting. */
 export function planScript(mac: Client['mac'], facts: Facts, around: Pick<Surroundings, 'site' | 'records'>, findOverlay: FindOverlay): ScriptPlan {
-  const choice = chooseProfile(mac, facts, around.records, around.site)
+  return planChoice(chooseProfile(mac, facts, around.records, around.site), facts, around, findOverlay)
+}
+
+/** As planScript, for a profile that is chosen already: by the person at the station's menu. */
+export function planChoice(choice: Choice, facts: Facts, around: Pick<Surroundings, 'site' | 'records'>, findOverlay: FindOverlay): ScriptPlan {
   const first = planProfile(choice, choice.profile, facts, around.records, findOverlay)
   if (!('refused' in first)) return first
   const name = first.refused.rule === 'overlay' ? around.site.withoutOverlay : 'wait'

@@ -12,10 +12,11 @@ export const bootSteps = [
   'kernel',
   'initramfs',
   'overlay',
-  'ssh-keys',
   'index',
   'package',
   'modloop',
+  // Alpine's firstboot service fetches the keys last, in the default runlevel.
+  'ssh-keys',
   'up',
 ] as const
 export type BootStep = (typeof bootSteps)[number]
