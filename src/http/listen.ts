@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
-import { ConflictError, InputError, OutsideError } from '../boot/error.ts'
+import { type BivouacError, ConflictError, InputError, OutsideError } from '../boot/error.ts'
 import type { HttpEnv } from './caller.ts'
 
 /** Times in milliseconds. How long a download takes is nobody's business; one on which nothing moves is cut by pump. */
@@ -63,7 +63,7 @@ export async function startHttp({ app, address, port, limits: given }: HttpOptio
 
 function listen(server: Server, address: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException): void => reject(explain(error, address, port))
+    const fail = (error: NodeJS.ErrnoException): void => reject(explainListenError(error, address, port))
     server.once('error', fail)
     server.listen({ host: address, port, backlog: 1024 }, () => {
       server.off('error', fail)
@@ -76,7 +76,8 @@ function listen(server: Server, address: string, port: number): Promise<void> {
 
 const otherPort = 'choose another port with --http.port, BIVOUAC_HTTP_PORT or http.port in the configuration'
 
-function explain(error: NodeJS.ErrnoException, address: string, port: number): Error {
+/** What went wrong and what to do, from Node's error. */
+export function explainListenError(error: NodeJS.ErrnoException, address: string, port: number): BivouacError {
   const where = `${address}:${port}`
   if (error.code === 'EADDRINUSE') {
     return new ConflictError(
