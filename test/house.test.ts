@@ -15,7 +15,7 @@ const mayImport: Record<string, readonly string[]> = {
   station: ['boot', 'store', 'ipxe', 'alpine'],
   http: ['station', 'boot', 'store', 'ipxe', 'alpine'],
   qemu: ['boot', 'alpine'],
-  config: ['boot'],
+  config: ['boot', 'store'],
   server: ['boot', 'store', 'dhcp', 'tftp', 'ipxe', 'alpine', 'station', 'http', 'config'],
   cli: ['server', 'config', 'boot', 'store', 'alpine', 'station', 'http', 'qemu'],
   runtime: [],

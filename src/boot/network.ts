@@ -69,11 +69,12 @@ export type Network = z.infer<typeof networkSchema>
 /** One mistake in the logic of the configuration. `code` is stable; `path` leads to the value. */
 export type Lint = { readonly code: string; readonly path: string; readonly message: string; readonly severity: 'error' | 'warning' }
 
-/** Ranges in their subnets, no address twice, the server and routers not in the pool, stations inside a network. */
+/** Ranges in their subnets, no address twice, the server and routers not in the pool, no option that DHCP itself needs, stations inside a network. */
 export function lintNetworks(networks: readonly Network[], stations: readonly Station[]): Lint[] {
   return [
     ...networks.flatMap((network, index) => lintNetwork(network, `networks[${index}]`)),
     ...lintPairs(networks),
+    ...lintRelays(networks),
     ...lintStations(networks, stations),
   ]
 }
@@ -103,6 +104,10 @@ function lintNetwork(network: Network, path: string): Lint[] {
         found.push(error('pool-overlap', `${path}.pool[${at}]`, `${formatRange(range)} overlaps ${formatRange(other)}`))
     }
   }
+  for (const code of Object.keys(network.options)) {
+    if (ownOptions.has(Number(code)))
+      found.push(error('option-owned', `${path}.options.${code}`, `option ${code} is made by the DHCP server itself for each answer; take it out`))
+  }
   if (mode === 'proxy' && pool.length)
     found.push(error('proxy-pool', `${path}.pool`, 'a proxy gives no addresses; take out the pool or use mode: server'))
   if (mode === 'proxy' && !network.interface)
@@ -116,6 +121,9 @@ function lintNetwork(network: Network, path: string): Lint[] {
   return found
 }
 
+/** Requested address, lease time, overload, message type, server, request list, maximum size, client and relay: wrong when they are fixed. */
+const ownOptions: ReadonlySet<number> = new Set([50, 51, 52, 53, 54, 55, 57, 61, 82])
+
 const isIn = (range: AddressRange, address: Ipv4): boolean => ipv4ToNumber(address) >= range.first && ipv4ToNumber(address) <= range.last
 
 const isEdge = (subnet: Subnet, address: Ipv4): boolean => ipv4ToNumber(address) === subnet.network || address === broadcastAddress(subnet)
@@ -127,6 +135,28 @@ function lintPairs(networks: readonly Network[]): Lint[] {
       if (network.name === other.name) found.push(error('name-twice', `networks[${index}].name`, `there are two networks named ${network.name}`))
       const overlap = contains(network.subnet, numberToIpv4(other.subnet.network)) || contains(other.subnet, numberToIpv4(network.subnet.network))
       if (overlap) found.push(error('subnet-overlap', `networks[${index}].subnet`, `overlaps the subnet of network ${other.name}`))
+      if (network.interface !== undefined && network.interface === other.interface && network.mode !== other.mode)
+        found.push(
+          error(
+            'interface-mode',
+            `networks[${index}].mode`,
+            `${network.interface} is served in mode ${other.mode} by network ${other.name}; one wire, one mode`,
+          ),
+        )
+    }
+  }
+  return found
+}
+
+/** A relay's address tells the network, so it may stand for one only. */
+function lintRelays(networks: readonly Network[]): Lint[] {
+  const found: Lint[] = []
+  const nameByRelay = new Map<Ipv4, string>()
+  for (const [index, network] of networks.entries()) {
+    for (const [at, relay] of network.relays.entries()) {
+      const other = networks.find(({ subnet }) => subnet !== network.subnet && contains(subnet, relay))?.name ?? nameByRelay.get(relay)
+      if (other !== undefined) found.push(error('relay-twice', `networks[${index}].relays[${at}]`, `${relay} already stands for network ${other}`))
+      nameByRelay.set(relay, network.name)
     }
   }
   return found
@@ -158,5 +188,13 @@ function lintStationAddress(networks: readonly Network[], address: Ipv4, path: s
   if (!home) return servers.length ? [error('station-outside', path, `${address} is in no network that we serve`)] : []
   if (isEdge(home.subnet, address)) return [error('edge-address', path, `${address} is the network or broadcast address of ${home.name}`)]
   if (address === home.serverAddress || home.router.includes(address)) return [error('station-own', path, `${address} is the server's or a router's`)]
+  if (home.pool.some((range) => isIn(range, address)))
+    return [
+      warning(
+        'station-in-pool',
+        path,
+        `${address} lies in the pool of ${home.name}: it is kept for this station, but the pool has one address less than it says`,
+      ),
+    ]
   return []
 }

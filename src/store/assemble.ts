@@ -66,5 +66,5 @@ const error = (code: string, { file, text }: InForce<unknown>, key: string, mess
   code,
   message,
   severity: 'error',
-  place: placeIn(text, file, [key]),
+  ...placeIn(text, file, [key]),
 })

@@ -21,7 +21,7 @@ export function createReleaseReader(depot: string) {
           code: 'folder-unreadable',
           message: `cannot be read, the releases found before stay in force: ${(error as Error).message}`,
           severity: 'error',
-          place: { file: 'releases' },
+          file: 'releases',
         }
       }
       return JSON.stringify(last) !== before
@@ -47,7 +47,7 @@ export function createLossWatch(depot: string): () => Promise<Finding | undefine
       code: 'depot-lost',
       message: `the depot ${depot} is gone (a lost mount?); the records read before stay in force`,
       severity: 'error',
-      place: { file: depot },
+      file: depot,
     }
   }
 }

@@ -43,7 +43,7 @@ export function createFolderReader<T>(depot: string, folder: string, read: (text
       return settle(before, file, signature, text, read(text, file))
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined
-      const mistakes = [{ code: 'file-unreadable', message: `cannot be read: ${(error as Error).message}`, place: { file } }]
+      const mistakes = [{ code: 'file-unreadable', message: `cannot be read: ${(error as Error).message}`, file }]
       return { file, signature: codeOf(error), text: before?.text ?? '', ...(before?.record !== undefined && { record: before.record }), mistakes }
     }
   }
@@ -84,13 +84,13 @@ export function createFolderReader<T>(depot: string, folder: string, read: (text
   }
 
   function problem(code: string, message: string): Finding {
-    return { code, message, severity: 'error', place: { file: folder } }
+    return { code, message, severity: 'error', file: folder }
   }
 }
 
 const isInForce = <T>(entry: RecordFile<T>): entry is RecordFile<T> & { readonly record: T } => entry.record !== undefined
 
-/** A good reading replaces the one before; a bad one leaves it in force. A reading that says the same is the same object. */
+/** A good reading replaces the one before; a bad one leaves it in force. */
 function settle<T>(before: RecordFile<T> | undefined, file: string, signature: string, text: string, outcome: ReadRecord<T>): RecordFile<T> {
   if ('value' in outcome) return { file, signature, text, record: outcome.value, mistakes: [] }
   return { file, signature, text: before?.text ?? '', ...(before?.record !== undefined && { record: before.record }), mistakes: outcome.mistakes }

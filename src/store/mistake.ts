@@ -2,10 +2,11 @@
 // Used for the configuration, the records and bodies of the HTTP interface.
 import type { z } from 'zod'
 import { InputError, type Place } from '../boot/error.ts'
+import { listPlaceholders, sayPlaceholder } from './placeholder.ts'
 import { findClosest, keysAt } from './schema.ts'
 
-/** One mistake. `code` is stable; `message` says what is wrong and what is allowed, without the place. */
-export type Mistake = { readonly code: string; readonly message: string; readonly place: Place }
+/** One mistake and where it stands. `code` is stable; `message` says what is wrong and what is allowed, without the place. */
+export type Mistake = { readonly code: string; readonly message: string } & Readonly<Place>
 
 /** Several mistakes told at once; `message` has one line for each. */
 export class MistakesError extends InputError {
@@ -22,33 +23,41 @@ export class MistakesError extends InputError {
 }
 
 /** `bivouac.yaml:3: http.port: must be …`, as InputError writes it. */
-export const formatMistake = ({ code, message, place }: Mistake): string => new InputError(code, message, place).message
+export const formatMistake = ({ code, message, ...place }: Mistake): string => new InputError(code, message, place).message
 
 /** `networks[0].pool[1]`: a path as people write it. */
 export function formatPath(path: readonly PropertyKey[]): string {
   return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : `${index ? '.' : ''}${String(part)}`)).join('')
 }
 
-/** The checked value, or every mistake in it, one for each key. `placeOf` tells where the value of a path was written. */
+/**
+ * The checked value, or every mistake in it, one for each key, in the order of the lines. A value that still holds a placeholder of a copied
+ * example is a mistake everywhere. `placeOf` tells where the value of a path was written.
+ */
 export function checkValue<S extends z.ZodType>(
   schema: S,
   value: unknown,
   placeOf: (path: readonly PropertyKey[]) => Place,
 ): { readonly value: z.output<S> } | { readonly mistakes: readonly Mistake[] } {
+  const forgotten = listPlaceholders(value)
   const outcome = schema.safeParse(value)
-  if (outcome.success) return { value: outcome.data }
-  const seen = new Set<string>()
-  const issues = outcome.error.issues.filter((issue) => {
+  if (outcome.success && !forgotten.length) return { value: outcome.data }
+  const seen = new Set(forgotten.map(({ path }) => `${formatPath(path)} false`))
+  const issues = (outcome.error?.issues ?? []).filter((issue) => {
     const key = `${formatPath(issue.path)} ${issue.code === 'unrecognized_keys'}`
     return !seen.has(key) && seen.add(key)
   })
-  return { mistakes: issues.flatMap((issue) => mistakesOf(issue, schema, value, placeOf)) }
+  const mistakes = [
+    ...forgotten.map(({ path, placeholder }): Mistake => ({ code: 'placeholder', message: sayPlaceholder(placeholder), ...placeOf(path) })),
+    ...issues.flatMap((issue) => mistakesOf(issue, schema, value, placeOf)),
+  ]
+  return { mistakes: mistakes.sort((one, other) => (one.line ?? 0) - (other.line ?? 0)) }
 }
 
 type Said = { readonly code: string; readonly message: string }
 
 function mistakesOf(issue: z.core.$ZodIssue, schema: z.ZodType, value: unknown, placeOf: (path: readonly PropertyKey[]) => Place): Mistake[] {
-  const at = (path: readonly PropertyKey[], said: Said): Mistake => ({ ...said, place: placeOf(path) })
+  const at = (path: readonly PropertyKey[], said: Said): Mistake => ({ ...said, ...placeOf(path) })
   if (issue.code === 'unrecognized_keys') {
     const known = keysAt(schema, issue.path, value)
     return issue.keys.map((key) => at([...issue.path, key], sayUnknownKey(key, known)))
@@ -103,8 +112,7 @@ const typeNames: Record<string, string> = {
 function sayType(expected: string, found: unknown): Said {
   const wanted = typeNames[expected] ?? expected
   if (found === undefined) return { code: 'missing-key', message: `is missing; it is ${wanted}` }
-  if (expected === 'string' && isPlaceholderList(found))
-    return { code: 'placeholder', message: `[${found[0]}] is a placeholder: put the real value in its place` }
+  if (expected === 'string' && isPlaceholderList(found)) return { code: 'placeholder', message: sayPlaceholder(`[${found[0]}]`) }
   const hint = expected === 'string' && typeof found !== 'object' ? ': put it in quotes' : ''
   return { code: 'wrong-type', message: `must be ${wanted}, not ${show(found)}${hint}` }
 }

@@ -68,5 +68,7 @@ const isBlock = (value: unknown): value is Raw => typeof value === 'object' && v
 const mistakeAt = (yaml: YamlFile, file: string, path: readonly PropertyKey[], code: string, message: string): Mistake => ({
   code,
   message,
-  place: { file, line: yaml.lineOf(path), path: formatPath(path) },
+  file,
+  line: yaml.lineOf(path),
+  path: formatPath(path),
 })

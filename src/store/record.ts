@@ -71,7 +71,7 @@ export async function openRecords({ depot, networks = [], emit, now, ...timing }
   }
 
   const withState = (finding: Finding): Told => {
-    const file = finding.place.file ?? ''
+    const file = finding.file ?? ''
     return { finding, state: stations.signatureOf(file) ?? profiles.signatureOf(file) ?? '' }
   }
 
@@ -111,7 +111,7 @@ function lintStations(networks: readonly Network[], assembled: Assembled): Findi
   return lintNetworks(networks, assembled.records.stations)
     .filter(({ path }) => path.startsWith('stations/'))
     .map(({ code, message, severity, path }) => {
-      return { code, message, severity, place: placeOf(assembled, 'stations', path.slice('stations/'.length), ['address']) }
+      return { code, message, severity, ...placeOf(assembled, 'stations', path.slice('stations/'.length), ['address']) }
     })
 }
 

@@ -22,7 +22,7 @@ export async function scanReleases(depot: string): Promise<ReleaseScan> {
   const waiting: string[] = ['releases']
   for (let folder = waiting.shift(); folder !== undefined; folder = waiting.shift()) {
     if (folders.length >= maxFolders) {
-      mistakes.push({ code: 'too-many-folders', message: `more than ${maxFolders} folders; the rest is passed over`, place: { file: 'releases' } })
+      mistakes.push({ code: 'too-many-folders', message: `more than ${maxFolders} folders; the rest is passed over`, file: 'releases' })
       break
     }
     const entries = await listFolder(join(depot, folder))
@@ -69,7 +69,7 @@ function readFolder(folder: string, names: readonly string[]): Release | Mistake
   const kernel = files.find(({ part }) => part === 'vmlinuz')
   const initramfs = files.find(({ part }) => part === 'initramfs')
   if (!kernel && !initramfs) return undefined
-  const refuse = (code: string, message: string): Mistake => ({ code, message, place: { file: folder } })
+  const refuse = (code: string, message: string): Mistake => ({ code, message, file: folder })
   const flavours = [...new Set(files.map(({ flavour }) => flavour))].sort()
   if (flavours.length > 1) {
     const list = files

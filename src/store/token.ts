@@ -22,15 +22,15 @@ export async function ensureToken(marks: MarkStore, random?: (size: number) => B
   return marks.entries(markPrefix).length ? undefined : createToken(marks, 'operator', random)
 }
 
-/** Is this text a token of ours? The time it takes does not depend on how much of the text is right. */
-export function verifyToken(marks: MarkStore, text: string): boolean {
+/** Whose token this text is, or undefined when it is none of ours. The time it takes does not depend on how much of the text is right. */
+export function verifyToken(marks: MarkStore, text: string): string | undefined {
   const given = hash(text)
-  let isOurs = false
-  for (const [, hex] of marks.entries(markPrefix)) {
+  let owner: string | undefined
+  for (const [key, hex] of marks.entries(markPrefix)) {
     const kept = Buffer.from(hex, 'hex')
-    if (kept.length === given.length && timingSafeEqual(kept, given)) isOurs = true
+    if (kept.length === given.length && timingSafeEqual(kept, given)) owner = key.slice(markPrefix.length)
   }
-  return isOurs
+  return owner
 }
 
 /** Takes a token away. Resolves when durable. */

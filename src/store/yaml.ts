@@ -8,23 +8,21 @@ export type YamlFile = { readonly value: unknown; readonly lineOf: (path: readon
 /** A file of more than this is not looked at: people write these by hand. */
 export const maxYamlBytes = 1 << 20
 const maxAliases = 100
+const maxDepth = 64
 
 /** Reads one YAML 1.2 document (an empty one is null): keys once only, no alias bombs. Answers the mistakes where it is none. */
 export function readYaml(text: string, file: string): YamlFile | { readonly mistakes: readonly Mistake[] } {
-  const refuse = (message: string, line = 1, code = 'yaml') => ({ mistakes: [{ code, message, place: { file, line } }] })
+  const refuse = (message: string, line = 1, code = 'yaml') => ({ mistakes: [{ code, message, file, line }] })
   if (Buffer.byteLength(text) > maxYamlBytes) return refuse(`the file has more than ${maxYamlBytes} bytes`, 1, 'too-big')
   const lines = new LineCounter()
   try {
     const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, logLevel: 'error' })
     const line = (offset: number) => Math.max(1, lines.linePos(offset).line)
-    if (document.errors.length) {
-      return {
-        mistakes: document.errors
-          .slice(0, 10)
-          .map(({ code, message, pos }) => ({ code: yamlCode(code), message: sentence(message), place: { file, line: line(pos[0]) } })),
-      }
-    }
+    // What follows the first error is mostly its echo.
+    const [broken] = document.errors
+    if (broken) return refuse(sentence(broken.message), line(broken.pos[0]), yamlCode(broken.code))
     const value: unknown = document.toJS({ maxAliasCount: maxAliases })
+    if (isDeeper(value, maxDepth)) return refuse(`more than ${maxDepth} levels, or an alias that leads back to itself`)
     const root = document.contents
     const resolve = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node)
     return { value, lineOf: (path) => line(offsetOf(root, path, resolve)) }
@@ -34,6 +32,11 @@ export function readYaml(text: string, file: string): YamlFile | { readonly mist
     const [, name] = /^Unresolved alias .*: (\S+)$/.exec(message) ?? []
     return refuse(sentence(message), name ? lines.linePos(text.indexOf(`*${name}`)).line : 1)
   }
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1))
 }
 
 const yamlCode = (code: string): string => (code === 'DUPLICATE_KEY' ? 'key-twice' : code === 'TAB_AS_INDENT' ? 'yaml-tab' : 'yaml')

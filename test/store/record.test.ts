@@ -43,7 +43,7 @@ const until = (book: RecordBook, holds: () => boolean): Promise<void> =>
 
 const names = (book: RecordBook) => book.current().stations.map(({ name }) => name)
 const problems = (book: RecordBook) =>
-  book.problems().map(({ code, place }) => `${code} ${place.file}${place.line ? `:${place.line}` : ''}${place.path ? ` ${place.path}` : ''}`)
+  book.problems().map(({ code, file, line, path }) => `${code} ${file}${line ? `:${line}` : ''}${path ? ` ${path}` : ''}`)
 const kiosk = 'mac: 52:54:00:00:00:01\n'
 
 describe('reading records', () => {
@@ -125,7 +125,9 @@ describe('reading records', () => {
       code: 'not-allowed',
       severity: 'error',
       message,
-      place: { file: 'profiles/a.yaml', line: 2, path: 'overlay' },
+      file: 'profiles/a.yaml',
+      line: 2,
+      path: 'overlay',
     })
     expect(events).toEqual([
       {

@@ -81,7 +81,7 @@ describe('scanReleases', () => {
     const depot = await makeDepot(...lts('good'), ...files.map((file) => `releases/${file}`))
     const { releases, mistakes } = await scanReleases(depot)
     expect(releases.map(({ id }) => id)).toEqual(['good'])
-    expect(mistakes.map((mistake) => [mistake.code, mistake.place.file])).toEqual([[code, dirname(`releases/${files[0]}`)]])
+    expect(mistakes.map((mistake) => [mistake.code, mistake.file])).toEqual([[code, dirname(`releases/${files[0]}`)]])
     expect(mistakes[0]?.message).toMatch(message)
   })
 
