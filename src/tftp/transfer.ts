@@ -50,7 +50,7 @@ export const patience = {
   sendsMax: 5,
   /** And a client that only repeats itself so many times. */
   resendsMax: 25,
-  /** A client that has answered before is waited for so long in all: a switch that learns its ports takes seconds. */
+  /** A client that has answered before and needs more is waited for so long in all: a switch that learns its ports takes seconds. */
   silenceMs: 20_000,
   /** For bytes that the disk does not give. */
   starvedMs: 30_000,
@@ -142,7 +142,7 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
     if (next <= end) return 'starved'
     if (isSuspect) return restart(now)
     if (sends >= patience.sendsMax) {
-      if (!isProven || now >= heardAt + patience.silenceMs) return 'silent'
+      if (!isProven || end === blockCount || now >= heardAt + patience.silenceMs) return 'silent'
       deadline = heardAt + patience.silenceMs
       return 'going'
     }
