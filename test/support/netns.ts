@@ -184,7 +184,12 @@ function start(namespace: string, argv: readonly string[], options: RunOptions):
   const stop = async () => {
     if (isGone) return
     child.kill('SIGTERM')
-    const hard = setTimeout(() => child.kill('SIGKILL'), 2000)
+    // A program that its parent left behind (npm's child) may keep our pipes for ever: it is ended with the namespace.
+    const hard = setTimeout(() => {
+      child.kill('SIGKILL')
+      child.stdout?.destroy()
+      child.stderr?.destroy()
+    }, 2000)
     await exited
     clearTimeout(hard)
   }
