@@ -46,5 +46,5 @@ function show(context: Context): void {
   const { values, file } = context.load()
   if (context.json) return sayJson({ file: file ?? null, values })
   say(`# ${file ?? 'no configuration file'}`)
-  for (const { key, value, source } of values) say(`${key}: ${JSON.stringify(value)}    # ${source}`)
+  for (const { key, value, source } of values) say(`${key}: ${value === undefined ? 'not set' : JSON.stringify(value)}    # ${source}`)
 }
