@@ -1,6 +1,6 @@
 // The decision: one client and the records in, what it gets and why out. Every door and `explain` use these two functions.
 // Pure: no socket, file, clock or chance.
-import type { Ipv4 } from './address.ts'
+import { formatMacHyphen, type Ipv4 } from './address.ts'
 import type { Client, Facts } from './client.ts'
 import { type Firmware, findQuirk, firmwareByArch, type OfferForm } from './firmware.ts'
 import { because, butNot, type Choice, chooseProfile, type Reason } from './match.ts'
@@ -25,7 +25,10 @@ export type Decision =
       readonly hostname?: string
       readonly arch: number
       readonly via: Firmware['via']
+      /** Its name in the library. */
       readonly file: string
+      /** What to ask for by TFTP: the name, in proxy mode below a folder that is the MAC, for nothing else would tell us who asks. */
+      readonly path: string
       readonly url: string
       readonly offer: OfferForm
       readonly why: readonly Reason[]
@@ -105,6 +108,7 @@ function offerLoader(
     const trouble = `no loader ${file ?? ''} for ${firmware.name}; put it in the depot below ipxe/ or install the distribution's ipxe package`
     return nothing([because('arch', `option 93 is ${arch}: ${firmware.name}`), butNot('loader', trouble)], trouble)
   }
+  const asker = client.arrival.mode === 'proxy' ? `${formatMacHyphen(client.mac)}/` : ''
   const reasons = [
     because('arch', `option 93 is ${arch}: ${firmware.name}`),
     ...(quirk ? [because('quirk', `rule ${quirk.name}`)] : []),
@@ -116,7 +120,8 @@ function offerLoader(
     arch,
     via: firmware.via,
     file,
-    url: `${client.arrival.httpBase}/ipxe/${file}`,
+    path: `${asker}${file}`,
+    url: `${client.arrival.httpBase}/${asker}ipxe/${file}`,
     offer: quirk?.offer ?? offerForm(client, firmware),
     why: [...why.filter((reason) => reason.rule !== 'arch'), ...reasons],
   }
