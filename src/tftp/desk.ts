@@ -86,7 +86,7 @@ export function createDesk({ read, onEnd, onMalformed, limits, now }: DeskOption
     const key = keyOf(peer)
     const known = book.known.get(key)
     if (known && isCopy(known, datagram, now())) return known.session.isUnproven() ? known.session.receiveRequest() : undefined
-    known?.session.end({ outcome: 'aborted', reason: 'the client asked anew' })
+    known?.session.supersede()
     if (request.mode !== 'octet' && request.mode !== 'netascii') {
       sendError(book.send, peer, tftpError.illegal, 'only octet and netascii are served')
       return refuse(peer, request, `mode "${clean(request.mode, 20)}"`)

@@ -18,7 +18,7 @@ export type TransferFigures = {
   readonly durationMs: number
   readonly resentPackets: number
   /**
-   * `complete`: the client acknowledged the last block. `aborted`: it sent an ERROR, or the file could not be read to its end, or the server
+   * `complete`: the client acknowledged the last block, or had been sent it and asked for something else. `aborted`: it sent an ERROR, or the file could not be read to its end, or the server
    * stopped. `timeout`: it went away. `refused`: nothing was sent but, perhaps, an ERROR.
    */
   readonly outcome: 'complete' | 'aborted' | 'timeout' | 'refused'
@@ -39,7 +39,7 @@ export function drawFigures({ running, ...facts }: Facts, ending: Ending): Trans
   if (!running) return { ...facts, ...ending, sizeBytes: 0, sentBytes: 0, blksize: 0, windowsize: 0, resentPackets: 0, isProbe: false }
   const { transfer, terms, sizeBytes } = running
   const { blksize, windowsize } = terms
-  const sentBytes = Math.min(sizeBytes, Math.max(0, transfer.acked()) * blksize)
+  const sentBytes = ending.outcome === 'complete' ? sizeBytes : Math.min(sizeBytes, Math.max(0, transfer.acked()) * blksize)
   const asksSize = terms.accepted.some(([name]) => name.toLowerCase() === 'tsize')
   const isProbe = ending.outcome === 'aborted' && asksSize && transfer.acked() < 1
   return { ...facts, ...ending, sizeBytes, sentBytes, blksize, windowsize, resentPackets: transfer.resentPackets(), isProbe }

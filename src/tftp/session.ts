@@ -36,6 +36,8 @@ export type Session = {
   readonly tick: () => void
   /** Ends it without a word to the client, or with an ERROR 0 of this text. */
   readonly end: (ending: Ending, farewell?: string) => void
+  /** The client asks for something else from the same port: it has all, or does not want it any more. */
+  readonly supersede: () => void
   /** Whether the file is still being opened, or the client has not yet answered. */
   readonly isUnproven: () => boolean
 }
@@ -146,6 +148,8 @@ export function createSession(options: SessionOptions): Session {
       if (running && at >= running.transfer.deadline()) follow(running.transfer.expire(at))
     },
     end,
+    // Requests and ACKs come in by different sockets: the last ACK may not have been read yet.
+    supersede: () => end(running?.transfer.isAllSent() ? endings.complete[0] : { outcome: 'aborted', reason: 'the client asked anew' }),
     isUnproven: () => !running?.transfer.isProven(),
   }
 }

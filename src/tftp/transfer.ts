@@ -32,6 +32,8 @@ export type Transfer = {
   readonly acked: () => number
   /** Whether the client has answered at all: until then its address may be forged. */
   readonly isProven: () => boolean
+  /** Whether the last block has left, acknowledged or not. */
+  readonly isAllSent: () => boolean
   readonly resentPackets: () => number
 }
 
@@ -168,6 +170,7 @@ export function createTransfer({ blockCount, windowsize, hasGreeting, timeoutMs,
     deadline: () => deadline,
     acked: () => base,
     isProven: () => isProven,
+    isAllSent: () => top === blockCount,
     resentPackets: () => resentPackets,
   }
 }

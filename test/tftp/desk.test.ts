@@ -174,6 +174,17 @@ describe('the same client asks again', () => {
     expect([opened, desk.sessions()]).toEqual([1, 1])
   })
 
+  it('for the next file before its last ACK was read: it has the first', () => {
+    const { line, sent, ends } = setUp({ read: () => memoryContent(patternBytes(700)) })
+    line.receiveRequest(request('a'), one)
+    line.receiveAnswer(ack(1), one)
+    line.receiveRequest(request('b'), one)
+    line.receiveAnswer(ack(2), one)
+    expect(ends).toEqual([expect.objectContaining({ name: 'a', outcome: 'complete', sentBytes: 700 })])
+    line.receiveAnswer(ack(1), one)
+    expect(sent.map(brief)).toEqual(['data 1', 'data 2', 'data 1', 'data 2'])
+  })
+
   it('for something else, or much later: the old transfer ends', () => {
     const { line, sent, ends, desk, pass } = setUp()
     line.receiveRequest(request('a'), one)
