@@ -14,20 +14,17 @@ const macSpellings = [/^([0-9a-f]{2})([:-])[0-9a-f]{2}(\2[0-9a-f]{2}){4}$/, /^[0
 
 /** Any usual spelling, any case: colons, dashes, Cisco's dotted groups, bare digits. Throws DecodeError `mac`. */
 export function parseMac(text: string): Mac {
-  const lower = text.toLowerCase()
-  if (!macSpellings.some((spelling) => spelling.test(lower))) {
-    throw new DecodeError('mac', `"${text.slice(0, 40)}" is not a MAC address such as 52:54:00:12:34:56`)
-  }
-  return (lower.replace(/[^0-9a-f]/g, '').match(/../g) as string[]).join(':') as Mac
+  const mac = findMac(text)
+  if (mac === undefined) throw new DecodeError('mac', `"${text.slice(0, 40)}" is not a MAC address such as 52:54:00:12:34:56`)
+  return mac
 }
 
-/** The MAC that stands in the text, or undefined: for names where a MAC is one possibility among others. */
+/** The MAC that the text is, or undefined: for names where a MAC is one possibility among others. Throws nothing, because that is slow. */
 export function findMac(text: string): Mac | undefined {
-  try {
-    return parseMac(text)
-  } catch {
-    return undefined
-  }
+  if (text.length < 12 || text.length > 17) return undefined
+  const lower = text.toLowerCase()
+  if (!macSpellings.some((spelling) => spelling.test(lower))) return undefined
+  return (lower.replace(/[^0-9a-f]/g, '').match(/../g) as string[]).join(':') as Mac
 }
 
 /** `52-54-00-12-34-56`, the form of URLs and file names. */
@@ -94,8 +91,11 @@ export const broadcastAddress = (subnet: Subnet): Ipv4 => numberToIpv4((subnet.n
 
 /** Is the address in the subnet? Network and broadcast address count as inside. */
 export function contains(subnet: Subnet, address: Ipv4): boolean {
-  return (ipv4ToNumber(address) & maskNumber(subnet)) >>> 0 === subnet.network
+  return containsNumber(subnet, ipv4ToNumber(address))
 }
+
+/** The same for an address as a number. */
+export const containsNumber = (subnet: Subnet, value: number): boolean => (value & maskNumber(subnet)) >>> 0 === subnet.network
 
 /** An inclusive run of addresses. */
 export type AddressRange = { readonly first: number; readonly last: number }

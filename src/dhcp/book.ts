@@ -1,6 +1,6 @@
 // The leases of one network: who may have which address, and for how long. Used by leases.ts; knows no packet and no socket.
 // One address per MAC, whatever client-id: ROM, loader, initramfs and system of one station are one client.
-import { broadcastAddress, contains, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { broadcastAddress, contains, containsNumber, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
 import type { AddressChoice } from '../boot/decide.ts'
 import type { Network } from '../boot/network.ts'
 import type { Lease } from '../store/port.ts'
@@ -117,7 +117,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     const holding = holdings.ofIp(ip, at)
     // A rebinding or restarted client may be another server's: without a word about it in our book we stay silent (RFC 2131 section 4.3.2).
     const isOurBusiness = form === 'selecting' || form === 'renewing' || holding?.mac === mac
-    if (!contains(subnet, numberToIpv4(ip))) return form === 'rebinding' ? 'unknown' : 'wrong'
+    if (!containsNumber(subnet, ip)) return form === 'rebinding' ? 'unknown' : 'wrong'
     if (!isFit(ip, mac, at)) return isOurBusiness || pool.has(ip) ? 'wrong' : 'unknown'
     if (holding && holding.state !== 'free') return holding.mac === mac && holding.state !== 'declined' ? 'good' : 'wrong'
     if (holding?.mac === mac) return 'good'

@@ -43,4 +43,7 @@ function readStage(userClasses: readonly string[], hasIpxeOptions: boolean, isBo
   return isBootFirmware ? 'firmware' : 'system'
 }
 
-const printable = (text: string | undefined): string | undefined => text?.replace(/[^\x20-\x7e]/g, '?')
+const isPrintable = /^[\x20-\x7e]*$/
+
+const printable = (text: string | undefined): string | undefined =>
+  text === undefined || isPrintable.test(text) ? text : text.replace(/[^\x20-\x7e]/g, '?')

@@ -66,7 +66,7 @@ export const option = {
   /** iPXE's own sub-options, both ways. */
   ipxe: define(175, 'bytes'),
   /** RFC 5071: what pxelinux reads. */
-  pxelinuxMagic: define(208, 'bytes'),
+  pxelinuxMagic: define(208, 'u32'),
   pxelinuxConfigFile: define(209, 'text'),
   pxelinuxPathPrefix: define(210, 'text'),
   pxelinuxRebootSeconds: define(211, 'u32'),

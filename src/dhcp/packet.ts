@@ -45,9 +45,11 @@ export function decodePacket(bytes: Uint8Array): Packet {
   const [op, hlen] = [bytes[0] as number, bytes[2] as number]
   if (op !== 1 && op !== 2) throw new DecodeError('packet-op', `op ${op} is neither request nor reply`)
   if (hlen > 16) throw new DecodeError('packet-hlen', `a hardware address of ${hlen} bytes`)
+  // A view of a plain array is made several times faster than one of a Buffer.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const options: Options = new Map()
-  decodeOptions(bytes, headerBytes, bytes.length, options)
-  const overload = readOverload(bytes, options)
+  decodeOptions(plain, headerBytes, plain.length, options)
+  const overload = readOverload(plain, options)
   return {
     op: op === 1 ? 'request' : 'reply',
     htype: bytes[1] as number,
@@ -59,7 +61,7 @@ export function decodePacket(bytes: Uint8Array): Packet {
     yiaddr: readU32(bytes, 16),
     siaddr: readU32(bytes, 20),
     giaddr: readU32(bytes, 24),
-    chaddr: bytes.subarray(28, 28 + hlen),
+    chaddr: plain.subarray(28, 28 + hlen),
     sname: overload & 2 ? '' : readText(bytes, 44, 108),
     file: overload & 1 ? '' : readText(bytes, 108, 236),
     options,

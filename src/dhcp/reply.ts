@@ -2,12 +2,12 @@
 import { numberToIpv4 } from '../boot/address.ts'
 import type { Client } from '../boot/client.ts'
 import type { Decision } from '../boot/decide.ts'
-import { forever, type Grant } from './book.ts'
+import type { Grant } from './book.ts'
 import { noProxyDhcp } from './ipxe.ts'
 import { encodeOption, encodeU32, type Options, option, readText } from './option.ts'
 import { encodeMessageType, type Packet } from './packet.ts'
 import { bootThisFile, httpVendorClass, pxeOption, pxeVendorClass } from './pxe.ts'
-import type { Served } from './served.ts'
+import { encodeTimes, type Served } from './served.ts'
 
 /** One question, as all replies need it. `serverId` is ours, or what the relay wants to be taken for us (RFC 5107). */
 export type Question = { readonly packet: Packet; readonly client: Client; readonly served: Served; readonly serverId: number }
@@ -30,7 +30,7 @@ export function buildReply(
 ): Packet {
   const { packet, client, served } = question
   const options = beginOptions(type === 'offer' ? offerType : ackType, question)
-  if (grant) putTimes(options, grant, served)
+  if (grant) putAll(options, served, grant.seconds === served.network.leaseSeconds ? served.usualTimes : encodeTimes(grant.seconds))
   put(options, served, option.subnetMask.code, served.common.get(option.subnetMask.code))
   const isBoot = decision.kind !== 'lease'
   if (isBoot) putBoot(options, question, decision)
@@ -106,26 +106,22 @@ const beginOptions = (type: Uint8Array, { served, serverId }: Question): Options
     [option.serverId.code, serverId === served.address ? served.addressBytes : encodeU32(serverId)],
   ])
 
+function putAll(options: Options, served: Served, values: Iterable<readonly [number, Uint8Array]>): void {
+  for (const [code, value] of values) put(options, served, code, value)
+}
+
 /** Sets an option unless it is there already; the operator's own bytes win. */
 function put(options: Options, served: Served, code: number, value: Uint8Array | undefined): void {
   const chosen = served.own.get(code) ?? value
   if (chosen && !options.has(code)) options.set(code, chosen)
 }
 
-/** Lease time, and the times at which the client asks again (section 4.4.5); a lease without end has none. */
-function putTimes(options: Options, { seconds }: Grant, served: Served): void {
-  put(options, served, option.leaseSeconds.code, encodeU32(seconds))
-  if (seconds === forever) return
-  put(options, served, option.renewSeconds.code, encodeU32(Math.floor(seconds / 2)))
-  put(options, served, option.rebindSeconds.code, encodeU32(Math.floor((seconds * 7) / 8)))
-}
-
-const bootFile = (decision: BootDecision): string => (decision.kind === 'loader' && decision.via === 'tftp' ? decision.file : decision.url)
+const bootFile = (decision: BootDecision): string => (decision.kind === 'loader' && decision.via === 'tftp' ? decision.path : decision.url)
 
 // Lore: edk2 ignores a URL unless the reply says HTTPClient; PXE firmware wants no vendor class from a full server.
 function putBoot(options: Options, { client, served }: Question, decision: BootDecision): void {
   if (decision.kind === 'loader' && decision.via === 'http') put(options, served, option.vendorClass.code, httpClass)
-  else put(options, served, option.tftpServerName.code, Buffer.from(served.arrival.serverAddress, 'latin1'))
+  else put(options, served, option.tftpServerName.code, served.addressText)
   // Lore: old BIOS ROMs read option 67 up to a NUL, and past its end where there is none.
   const isOldRom = client.stage === 'firmware' && decision.kind === 'loader' && decision.arch === 0
   put(options, served, option.bootFile.code, Buffer.from(bootFile(decision) + (isOldRom ? '\0' : ''), 'latin1'))
@@ -151,7 +147,7 @@ function putAsked(options: Options, { packet, served }: Question, hostname: stri
     else put(options, served, code, served.common.get(code))
   }
   put(options, served, option.router.code, served.common.get(option.router.code))
-  for (const [code, value] of served.own) put(options, served, code, value)
+  putAll(options, served, served.own)
 }
 
 /** Echoes: machine id (RFC 4578), client id (RFC 6842), subnet selection (RFC 3011), relay information (RFC 3046), which the encoder puts last. */

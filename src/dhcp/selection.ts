@@ -1,7 +1,7 @@
 // Which of our networks a message belongs to. Node does not tell on which interface a broadcast came in, so with several of them the
 // question goes to all that may apply and each answer leaves by its own interface: a client hears only its own wire. The server
 // identifier of its REQUEST then names the network, which is remembered for its next DISCOVER. Used by the engine.
-import { contains, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { containsNumber, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
 import type { Network } from '../boot/network.ts'
 import { option, readOption } from './option.ts'
 import type { MessageType, Packet } from './packet.ts'
@@ -33,7 +33,7 @@ export function createSelection(all: readonly Served[]): Selection {
   const servers = all.filter(({ network }) => network.mode === 'server')
   const memory = createMemory()
   const holding = (address: number | undefined, among: readonly Served[]) =>
-    address ? among.find(({ network }) => contains(network.subnet, numberToIpv4(address))) : undefined
+    address ? among.find(({ network }) => containsNumber(network.subnet, address)) : undefined
 
   const chooseRelayed = ({ giaddr, options }: Packet): readonly Served[] => {
     const wanted = readRelayWishes(options).linkSelection ?? readOption(options, option.subnetSelection)
@@ -76,7 +76,7 @@ export function createSelection(all: readonly Served[]): Selection {
 
 const isRelay = ({ relays }: Network, giaddr: number): boolean => relays.includes(numberToIpv4(giaddr))
 
-const mayRelay = (network: Network, giaddr: number): boolean => contains(network.subnet, numberToIpv4(giaddr)) || isRelay(network, giaddr)
+const mayRelay = (network: Network, giaddr: number): boolean => containsNumber(network.subnet, giaddr) || isRelay(network, giaddr)
 
 /** MAC → network, bounded without a search: when one generation is full, the one before it is dropped. */
 function createMemory() {

@@ -2,6 +2,7 @@
 import { broadcastAddress, type Ipv4, ipv4ToNumber, subnetMask } from '../boot/address.ts'
 import type { Arrival } from '../boot/client.ts'
 import type { Network } from '../boot/network.ts'
+import { forever } from './book.ts'
 import { encodeOption, encodeU32, option } from './option.ts'
 
 export type Served = {
@@ -10,6 +11,10 @@ export type Served = {
   /** Our address, as number and as the bytes of option 54. */
   readonly address: number
   readonly addressBytes: Uint8Array
+  /** Our address as text, for option 66. */
+  readonly addressText: Uint8Array
+  /** Lease time, renewal and rebinding time of the network's usual lease (51, 58, 59). */
+  readonly usualTimes: readonly (readonly [code: number, value: Uint8Array])[]
   /** Options that do not depend on the client, in the order in which we send them unasked: ours, with the operator's in their place. */
   readonly common: ReadonlyMap<number, Uint8Array>
   /** The operator's own options (`options:` of the network), which go to everybody. */
@@ -34,9 +39,22 @@ export function prepareNetwork(network: Network, serverAddress: Ipv4, httpBase: 
     arrival: { network: network.name, mode: network.mode, serverAddress, httpBase },
     address,
     addressBytes: encodeU32(address),
+    addressText: Buffer.from(serverAddress, 'latin1'),
+    usualTimes: encodeTimes(network.leaseSeconds),
     common: new Map([...commonOptions(network), ...own]),
     own,
   }
+}
+
+/** Lease time, and the times at which the client asks again (RFC 2131 section 4.4.5); a lease without end has none. */
+export function encodeTimes(seconds: number): Served['usualTimes'] {
+  const lease = [option.leaseSeconds.code, encodeU32(seconds)] as const
+  if (seconds === forever) return [lease]
+  return [
+    lease,
+    [option.renewSeconds.code, encodeU32(Math.floor(seconds / 2))],
+    [option.rebindSeconds.code, encodeU32(Math.floor((seconds * 7) / 8))],
+  ]
 }
 
 function commonOptions({ subnet, router, dns, ntp, domain }: Network): (readonly [number, Uint8Array])[] {

@@ -15,7 +15,7 @@ import { type Interfaces, placeNetworks } from './interface.ts'
 import { createLeases, type Leases } from './leases.ts'
 import { createLimiter } from './limit.ts'
 import { prepareNetwork, type Served } from './served.ts'
-import { assertFree, openSocket, receiveBufferBytes } from './socket.ts'
+import { assertFree, openSocket, receiveBufferBytes, tieToBroadcast } from './socket.ts'
 
 export type DhcpOptions = {
   readonly networks: readonly Network[]
@@ -70,8 +70,9 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   let isStopped = false
   const send = ({ bytes, address, port, served: from, isFromProxyPort }: Outgoing) => {
     if (isStopped) return
-    const socket = isFromProxyPort ? sockets.proxies.get(from) : sockets.servers.get(from)
-    socket?.send(bytes, 0, bytes.length, port, address, onSent)
+    if (isFromProxyPort) sockets.proxies.get(from)?.send(bytes, 0, bytes.length, port, address, onSent)
+    else if (sockets.tied.has(from)) sockets.servers.get(from)?.send(bytes, 0, bytes.length, onSent)
+    else sockets.servers.get(from)?.send(bytes, 0, bytes.length, port, address, onSent)
   }
 
   // All that came in one turn of the event loop shares one write to the store; with `sync` the ACKs wait for it.
@@ -143,9 +144,11 @@ type Sockets = {
   /** The socket from which each network's answers leave. */
   readonly servers: ReadonlyMap<Served, Socket>
   readonly proxies: ReadonlyMap<Served, Socket>
+  /** Networks whose socket can only broadcast. */
+  readonly tied: ReadonlySet<Served>
 }
 
-async function openAll(served: readonly Served[], ports: { server: number; proxy: number }): Promise<Sockets> {
+async function openAll(served: readonly Served[], ports: { server: number; client: number; proxy: number }): Promise<Sockets> {
   const all: Socket[] = []
   const open = async (address: string, port: number, isShared: boolean) => {
     const socket = await openSocket({ address, port, isShared })
@@ -158,15 +161,19 @@ async function openAll(served: readonly Served[], ports: { server: number; proxy
     const everybody = await open('0.0.0.0', ports.server, true)
     const [own, servers, proxies] = [new Map<Served, Socket>(), new Map<Served, Socket>(), new Map<Served, Socket>()]
     const byAddress = new Map<string, Socket>()
+    const tied = new Set<Served>()
     for (const one of served.filter(({ network }) => network.interface !== undefined)) {
       const { serverAddress } = one.arrival
       const socket = byAddress.get(serverAddress) ?? (await open(serverAddress, ports.server, true))
       if (!byAddress.has(serverAddress)) own.set(one, socket)
       byAddress.set(serverAddress, socket)
-      if (one.network.mode === 'proxy') proxies.set(one, await open(serverAddress, ports.proxy, false))
+      if (one.network.mode !== 'proxy') continue
+      proxies.set(one, await open(serverAddress, ports.proxy, false))
+      await tieToBroadcast(socket, ports.client)
+      tied.add(one)
     }
     for (const one of served) servers.set(one, byAddress.get(one.arrival.serverAddress) ?? everybody)
-    return { all, everybody, own, servers, proxies }
+    return { all, everybody, own, servers, proxies, tied }
   } catch (error) {
     for (const socket of all) socket.close()
     throw error

@@ -37,6 +37,16 @@ export async function assertFree(port: number): Promise<void> {
   await once(socket, 'close')
 }
 
+/**
+ * The socket of a proxy sends broadcasts and hears nothing: without this it would take the renewals meant for a DHCP server on the same machine,
+ * because a socket on an address goes before one on an interface.
+ */
+export async function tieToBroadcast(socket: Socket, port: number): Promise<void> {
+  const connected = once(socket, 'connect')
+  socket.connect(port, '255.255.255.255')
+  await connected
+}
+
 /** The receive buffer that the kernel granted, in bytes. Linux counts its own bookkeeping into what it tells: the double. */
 export const receiveBufferBytes = (socket: Socket): number => socket.getRecvBufferSize() / (process.platform === 'linux' ? 2 : 1)
 
