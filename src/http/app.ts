@@ -4,6 +4,7 @@ import { addApi } from './api.ts'
 import { createBootRoutes } from './boot.ts'
 import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
+import { addPage } from './page.ts'
 import { respondEmpty, respondProblem, statusOf } from './problem.ts'
 import { createRights } from './rights.ts'
 
@@ -13,6 +14,7 @@ export function createApp(deps: AppDeps): Hono<HttpEnv> {
   const rights = createRights(deps)
   app.get('/healthz', () => new Response(null, { status: 204 }))
   addApi(app, deps, rights)
+  addPage(app, deps, rights)
   // Last, and one handler each: a path that only these match runs without Hono's chain, which is the short way for stations.
   const boot = createBootRoutes(deps)
   app.get('*', boot.get)

@@ -13,7 +13,7 @@ export type StatusReport = {
   /** Milliseconds since 1970. */
   readonly startedAt: number
   readonly listening: readonly unknown[]
-  readonly problems: readonly unknown[]
+  readonly problems: readonly { readonly message: string }[]
 }
 
 export type AppDeps = {

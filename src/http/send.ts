@@ -58,6 +58,8 @@ function headersOf(content: Content, { cacheControl }: SendOptions, length: numb
     'Accept-Ranges': 'bytes',
     'Cache-Control': cacheControl,
   }
+  // A page in the depot must not act in the name of a person who looks at ours.
+  if (content.type.startsWith('text/html')) headers['Content-Security-Policy'] = 'sandbox'
   if (content.modifiedAt !== undefined) headers['Last-Modified'] = formatHttpDate(content.modifiedAt)
   return headers
 }
