@@ -1,0 +1,112 @@
+// The command line as a person meets it: without a server, exit codes, messages that help.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { parseAge } from '../../src/cli/watch.ts'
+import { takeKeys } from '../../src/cli/context.ts'
+import { formatTable } from '../../src/cli/output.ts'
+import { isConfigKey } from '../../src/config.ts'
+import { type CliFolder, createCliFolder } from '../support/cli.ts'
+
+let folder: CliFolder
+beforeEach(() => {
+  folder = createCliFolder()
+})
+afterEach(() => folder.remove())
+
+const write = (name: string, text: string): void => {
+  mkdirSync(join(folder.path, name, '..'), { recursive: true })
+  writeFileSync(join(folder.path, name), text)
+}
+
+describe('exit codes and messages', () => {
+  it.each([
+    [['--version'], 0, /^\d+\.\d+\.\d+$/m],
+    [['--help'], 0, /Examples:/],
+    [['serve', '--help'], 0, /Examples:/],
+    [['explain', '--help'], 0, /Examples:/],
+    [['events', '--help'], 0, /Examples:/],
+    [['try', '--help'], 0, /Examples:/],
+    [['config', 'check', '--help'], 0, /Examples:/],
+    [['frobnicate'], 1, /unknown command/],
+    [['serve', '--http.port'], 2, /needs a value/],
+    [['--config', 'nowhere.yaml', 'config', 'check'], 2, /nowhere\.yaml: there is no such file/],
+    [['--http.port', 'abc', 'config', 'check'], 2, /http\.port/],
+    [['explain', 'zz', '--local'], 4, /neither a MAC address nor the name/],
+    [['events', '--since', 'yesterday'], 2, /not an age/],
+    [['--server', 'http://127.0.0.1:9', 'status'], 4, /no Bivouac answers at http:\/\/127\.0\.0\.1:9; start one/],
+    [['try', '--firmware', 'coreboot'], 1, /Allowed choices are bios, uefi, uefi-http/],
+  ] as const)('bivouac %s', (args, code, text) => {
+    const ended = folder.run(...args)
+    expect(`${ended.stdout}${ended.stderr}`).toMatch(text)
+    expect(ended.code).toBe(code)
+  })
+
+  it('tells errors as JSON when asked to', () => {
+    const { stderr } = folder.run('--json', '--server', 'http://127.0.0.1:9', 'status')
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'no-server' } })
+  })
+})
+
+describe('depot init', () => {
+  it('makes a depot once and never overwrites', () => {
+    expect(folder.run('depot', 'init').stdout).toMatch(/made configs, configs\/groups/)
+    write('depot/profiles/default.yaml', 'kind: local\n')
+    expect(folder.run('depot', 'init').stdout).toMatch(/nothing to do/)
+    expect(folder.run('--json', 'explain', '52:54:00:12:34:56', '--local').code).toBe(0)
+    expect(folder.run('config', 'check')).toMatchObject({ code: 0, stdout: expect.stringMatching(/good\n$/) })
+  })
+})
+
+describe('config check', () => {
+  it('tells the mistakes of records too, with file, line and a guess', () => {
+    folder.run('depot', 'init')
+    write('depot/stations/a.yaml', 'mac: 52:54:00:12:34:56\nprofil: local\n')
+    const ended = folder.run('config', 'check')
+    expect(ended.code).toBe(2)
+    expect(ended.stdout).toMatch(/stations\/a\.yaml:2: profil: .*did you mean "?profile/)
+  })
+  it('checks records and networks together', () => {
+    folder.run('depot', 'init')
+    write('bivouac.yaml', 'networks:\n  - {name: lab, interface: eth1, subnet: 10.9.0.0/24, pool: [10.9.0.10-10.9.0.20]}\n')
+    write('depot/stations/a.yaml', 'mac: 52:54:00:12:34:56\naddress: 10.8.0.5\n')
+    const ended = folder.run('--json', 'config', 'check')
+    expect(JSON.parse(ended.stdout)).toMatchObject({ errors: 1, findings: [{ code: 'station-outside' }] })
+    expect(ended.code).toBe(2)
+  })
+})
+
+describe('explain without a server', () => {
+  it('gives every step and the losing reasons', () => {
+    folder.run('depot', 'init')
+    write('depot/stations/kiosk.yaml', 'mac: 52:54:00:12:34:56\nprofile: local\n')
+    const { stdout, code } = folder.run('explain', 'kiosk')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/1\. Its firmware asks by DHCP \(x86 BIOS\)/)
+    expect(stdout).toMatch(/profile local, kind local/)
+    expect(folder.run('explain', '52-54-00-12-34-56', '--script').stdout).toMatch(/^#!ipxe\n/)
+  })
+  it('takes architectures', () => {
+    const answer = JSON.parse(folder.run('--json', 'explain', '52:54:00:12:34:56', '--arch', '11').stdout)
+    expect(answer.explanations[0].dhcp.map((one: { arch: number }) => one.arch)).toContain(11)
+  })
+})
+
+describe('small parts', () => {
+  it.each([
+    ['90s', 90_000],
+    ['10m', 600_000],
+    ['2h', 7_200_000],
+    ['3d', 259_200_000],
+  ] as const)('%s is an age', (text, ageMs) => expect(parseAge(text)).toBe(ageMs))
+
+  it('takes configuration keys from anywhere in the arguments', () => {
+    expect(takeKeys(['serve', '--http.port=1', '--quiet', '--depot', '/x'], isConfigKey)).toEqual({
+      keys: { 'http.port': '1', depot: '/x' },
+      rest: ['serve', '--quiet'],
+    })
+  })
+  it('lays out tables', () => {
+    expect(formatTable(['a', 'long'], [['xx', 'y']])).toBe('A   LONG\nxx  y')
+  })
+})

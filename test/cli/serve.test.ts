@@ -1,0 +1,128 @@
+// `bivouac serve` as a process: first start, what it says, signals, and the commands that ask it.
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { writeTar } from '../../src/alpine/tar-write.ts'
+import { type CliFolder, createCliFolder } from '../support/cli.ts'
+
+let folder: CliFolder
+beforeEach(() => {
+  folder = createCliFolder()
+})
+afterEach(() => folder.remove())
+
+const mac = '52-54-00-12-34-56'
+
+/** A release of three small files and an overlay: enough for a script that boots. */
+function fillDepot(): void {
+  const write = (name: string, bytes: string | Uint8Array) => {
+    mkdirSync(join(folder.path, 'depot', name, '..'), { recursive: true })
+    writeFileSync(join(folder.path, 'depot', name), bytes)
+  }
+  for (const part of ['vmlinuz', 'initramfs', 'modloop']) write(`releases/alpine/3.22.2/x86_64/lts/${part}-lts`, `${part} bytes`)
+  write('stations/kiosk.yaml', `mac: ${mac}\nprofile: default\n`)
+  write(`configs/${mac}.tar.gz`, gzipSync(writeTar([{ kind: 'file', path: 'etc/hostname', bytes: Buffer.from('kiosk\n') }])))
+}
+
+const until = async (what: () => Promise<boolean>): Promise<void> => {
+  const deadline = Date.now() + 10_000
+  while (!(await what())) {
+    if (Date.now() > deadline) throw new Error('waited in vain')
+    await new Promise((next) => setTimeout(next, 50))
+  }
+}
+
+describe('serve', () => {
+  it('starts from nothing, says what listens where, and ends well at SIGTERM', async () => {
+    const server = await folder.serve()
+    expect(server.output()).toMatch(/depot \.\/depot \(new\), state \.\/state/)
+    expect(server.output()).toMatch(/dhcp {2}off/)
+    expect(server.output()).toMatch(/operator token, shown only now: bvc_/)
+    expect((await fetch(`${server.base}/healthz`)).status).toBe(204)
+    const startedStop = Date.now()
+    expect(await server.stop()).toBe(0)
+    expect(Date.now() - startedStop).toBeLessThan(5000)
+  })
+
+  it('shows the token once and keeps only its hash', async () => {
+    const first = await folder.serve()
+    const [token = ''] = /bvc_[\w-]+/.exec(first.output()) ?? []
+    const answer = await fetch(`${first.base}/api/v1/reload`, { method: 'POST', headers: { authorization: `Bearer ${token}` } })
+    expect(answer.status).toBe(200)
+    expect((await fetch(`${first.base}/api/v1/reload`, { method: 'POST' })).status).toBe(401)
+    await first.stop()
+    const state = join(folder.path, 'state')
+    const files = readdirSync(state, { recursive: true, withFileTypes: true }).filter((one) => one.isFile())
+    expect(files.length).toBeGreaterThan(0)
+    for (const { parentPath, name } of files) expect(readFileSync(join(parentPath, name), 'utf8')).not.toContain(token)
+    const second = await folder.serve()
+    expect(second.output()).not.toMatch(/bvc_/)
+  })
+
+  it('refuses a second server on the same state', async () => {
+    await folder.serve()
+    const ended = folder.run('--http.port', '0', '--tftp.port', '0', 'serve')
+    expect(ended.code).toBe(3)
+    expect(ended.stderr).toMatch(/in use by process \d+/)
+  })
+
+  it('gives a station its script, files and overlay, and the commands tell of it', async () => {
+    fillDepot()
+    const server = await folder.serve()
+    const get = async (path: string) => fetch(`${server.base}/${path}`, { redirect: 'manual' })
+    const script = await (await get(`boot/${mac}.ipxe?buildarch=x86_64&platform=efi`)).text()
+    const [, kernel = '', line = ''] = /^kernel (\S+) (.*?)( &&.*)?$/m.exec(script) ?? []
+    expect(line).toContain(`apkovl=${server.base}/configs/${mac}.tar.gz`)
+    expect(line).toContain(`BOOTIF=01-${mac}`)
+    expect(await (await fetch(kernel)).text()).toBe('vmlinuz bytes')
+    expect((await get(`configs/${mac}.tar.gz`)).status).toBe(200)
+    expect((await fetch(`${server.base}/up/${mac}`, { method: 'POST' })).status).toBe(204)
+
+    const trace = folder.run('--server', server.base, 'trace', 'kiosk')
+    expect(trace.stdout).toMatch(/up\n[\s\S]*script[\s\S]*kernel[\s\S]*overlay[\s\S]*up/)
+    expect(folder.run('--server', server.base, 'events', mac, '--kind', 'up').stdout).toMatch(/52:54:00:12:34:56\s+up/)
+    expect(folder.run('--server', server.base, 'status').stdout).toMatch(/1 stations/)
+    expect(folder.run('--server', server.base, 'leases').stdout).toBe('no leases\n')
+    const [answer] = JSON.parse(folder.run('--json', '--server', server.base, 'explain', 'kiosk').stdout).explanations
+    expect(answer.script).toMatchObject({ profile: 'default', boots: true })
+  })
+
+  it('takes changed records without a restart, and again after SIGHUP', async () => {
+    fillDepot()
+    const server = await folder.serve()
+    const script = async () => (await fetch(`${server.base}/boot/${mac}.ipxe`)).text()
+    expect(await script()).toMatch(/^kernel /m)
+    writeFileSync(join(folder.path, 'depot/stations/kiosk.yaml'), `mac: ${mac}\nprofile: local\n`)
+    server.child.kill('SIGHUP')
+    await until(async () => /sanboot/.test(await script()))
+    writeFileSync(join(folder.path, 'depot/stations/kiosk.yaml'), `mac: ${mac}\nprofile: [`)
+    await until(async () => /record-bad/.test(server.output()))
+    expect(await script()).toMatch(/sanboot/)
+  })
+
+  it('never sends a station into a boot without its overlay', async () => {
+    fillDepot()
+    const server = await folder.serve()
+    rmSync(join(folder.path, `depot/configs/${mac}.tar.gz`))
+    await until(async () => !/apkovl=/.test(await (await fetch(`${server.base}/boot/${mac}.ipxe`)).text()))
+    const missing = await fetch(`${server.base}/configs/${mac}.tar.gz`)
+    expect([missing.status, await missing.text()]).toEqual([404, ''])
+  })
+
+  it('reports a broken template with its line and goes on with ours', async () => {
+    fillDepot()
+    mkdirSync(join(folder.path, 'depot/templates'), { recursive: true })
+    writeFileSync(join(folder.path, 'depot/templates/station.ipxe.ejs'), '#!ipxe\n<%= it.nothing.here %>\n')
+    const server = await folder.serve()
+    expect(await (await fetch(`${server.base}/boot/${mac}.ipxe`)).text()).toMatch(/^kernel /m)
+    expect(server.output()).toMatch(/record-bad[\s\S]*station\.ipxe\.ejs/)
+  })
+
+  it('prints one JSON value at the start and one event a line with --json', async () => {
+    const server = await folder.serve('--json')
+    expect(server.output()).toMatch(/"listening": \[/)
+    await fetch(`${server.base}/boot.ipxe`)
+    await until(async () => /"kind":"script-offered"/.test(server.output()))
+  })
+})
