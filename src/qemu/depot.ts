@@ -4,24 +4,19 @@ import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type TarMember, writeTar } from '../alpine/tar-write.ts'
 import { findMac, formatMacHyphen, type Mac } from '../boot/address.ts'
-import { buildStandIn, type StandIn } from './release.ts'
+import { buildStandIn, type StandIn, type StandInOptions } from './release.ts'
 
 export const standInRelease = 'stand-in/x86_64'
 
-/** Makes or renews the depot in `folder`. `cache` keeps kernel and busybox. Throws MissingError with what to install. */
-export async function makeDepot(options: {
-  readonly folder: string
-  readonly cache: string
-  readonly mac: Mac
-  readonly hostname: string
-}): Promise<StandIn> {
-  const { folder, cache, mac, hostname } = options
+/** Makes or renews the depot in `folder`. Throws MissingError with what to install. */
+export async function makeDepot(options: StandInOptions & { readonly mac: Mac; readonly hostname: string }): Promise<StandIn> {
+  const { folder, mac, hostname } = options
   const write = (name: string, content: string | Uint8Array) => {
     mkdirSync(dirname(join(folder, name)), { recursive: true })
     writeFileSync(join(folder, name), content)
   }
   mkdirSync(join(folder, 'releases/stand-in'), { recursive: true })
-  const release = await buildStandIn({ folder: join(folder, 'releases', standInRelease), cache })
+  const release = await buildStandIn({ ...options, folder: join(folder, 'releases', standInRelease) })
   write(`configs/${formatMacHyphen(mac)}.tar.gz`, packOverlay(hostname))
   write(`stations/${hostname}.yaml`, `macs: ["${mac}"]\nhostname: ${hostname}\nprofile: stand-in\n`)
   write('profiles/stand-in.yaml', standInProfile)

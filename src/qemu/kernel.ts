@@ -13,15 +13,15 @@ export type Kernel = { readonly version: string; readonly image: string; readonl
 const metaPackages = ['linux-image-cloud-amd64', 'linux-image-virtual', 'linux-image-amd64']
 
 /**
- * A kernel for a virtual PC: one unpacked earlier in `cache`, Debian's cloud kernel by `apt-get download`, or the host's own.
+ * A kernel for a virtual PC (`tell` hears of what takes long): one unpacked earlier in `cache`, Debian's cloud kernel by `apt-get download`, or the host's own.
  * Throws MissingError `kernel-missing` that says what to do when none can be had.
  */
-export async function findKernel(cache: string): Promise<Kernel> {
+export async function findKernel(cache: string, tell: (line: string) => void = () => {}): Promise<Kernel> {
   const cached = findUnpacked(cache)
   if (cached) return cached
   const failures: string[] = []
   try {
-    await downloadKernel(cache)
+    await downloadKernel(cache, tell)
     const fetched = findUnpacked(cache)
     if (fetched) return fetched
   } catch (error) {
@@ -49,10 +49,11 @@ function findUnpacked(cache: string): Kernel | undefined {
     .find(({ image }) => canRead(image))
 }
 
-async function downloadKernel(cache: string): Promise<void> {
+async function downloadKernel(cache: string, tell: (line: string) => void): Promise<void> {
   if (!findTool('apt-get') || !findTool('dpkg-deb')) throw new MissingError('apt-missing', 'apt-get is not here')
   const image = await resolveImage()
   const parts = (await dependenciesOf(image)).filter((name) => name.startsWith('linux-modules-'))
+  tell(`downloading the package ${image} for its kernel (some 30 MB, once; nothing is installed)`)
   await unpackPackages([image, ...parts], cache)
 }
 

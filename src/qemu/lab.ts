@@ -86,7 +86,7 @@ type Setup = { readonly options: TryOptions; readonly folder: string; readonly d
 async function chooseDepot({ depot, stateFolder, onStep }: TryOptions, folder: string): Promise<{ depot: string; isStandIn: boolean }> {
   if (canBootFrom(depot, tryMac)) return { depot, isStandIn: false }
   const own = join(folder, 'depot')
-  const release = await makeDepot({ folder: own, cache: join(stateFolder, 'stand-in'), mac: tryMac, hostname: 'try' })
+  const release = await makeDepot({ folder: own, cache: join(stateFolder, 'stand-in'), mac: tryMac, hostname: 'try', tell: onStep })
   onStep(`boots a stand-in, not Alpine (kernel ${release.version} from ${release.from}): the depot has no x86_64 release`)
   onStep(`  with an overlay for this MAC. For the real thing: put Alpine's netboot files below releases/ and configs/${tryMac}.tar.gz`)
   return { depot: own, isStandIn: true }

@@ -18,6 +18,9 @@ export type StandIn = {
   readonly modloop?: string
 }
 
+/** `cache` keeps the unpacked packages; `tell` hears of what takes long. */
+export type StandInOptions = { readonly folder: string; readonly cache: string; readonly tell?: (line: string) => void }
+
 const assets = join(import.meta.dirname, '../../assets/stand-in')
 const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs']
 const inModloop = ['overlay', 'loop', 'squashfs']
@@ -28,10 +31,10 @@ const applets =
 
 /**
  * Builds the stand-in release into `folder`, or takes the one that is there if kernel, busybox and our own files are still the same.
- * `cache` keeps the unpacked packages. Throws MissingError with what to install.
+ * Throws MissingError with what to install.
  */
-export async function buildStandIn(options: { readonly folder: string; readonly cache: string }): Promise<StandIn> {
-  const kernel = await findKernel(join(options.cache, 'kernel'))
+export async function buildStandIn(options: StandInOptions): Promise<StandIn> {
+  const kernel = await findKernel(join(options.cache, 'kernel'), options.tell)
   const busybox = await findBusybox(join(options.cache, 'busybox'))
   const fingerprint = fingerprintOf(kernel, busybox)
   const stamp = join(options.folder, '.fingerprint')

@@ -10,10 +10,11 @@ export function formatStep(event: BootEvent, afterMs: number): string {
   return `${seconds} s  ${event.kind.padEnd(wide)}  ${describe(event)}`.trimEnd()
 }
 
-function describe({ ip, detail = {} }: BootEvent): string {
+function describe({ kind, ip, detail = {} }: BootEvent): string {
   const facts = told.flatMap((key) => (detail[key] === undefined || detail[key] === '' ? [] : [`${key === 'arch' ? 'arch ' : ''}${detail[key]}`]))
   const size = typeof detail.sizeBytes === 'number' ? [formatSize(detail.sizeBytes)] : []
-  return [...(ip && !facts.length ? [ip] : []), ...facts, ...size].join(', ')
+  const isAboutAddress = kind === 'ack' || kind === 'request' || kind === 'up'
+  return isAboutAddress ? (ip ?? '') : [...new Set([...facts, ...size])].join(', ')
 }
 
 function formatSize(sizeBytes: number): string {
@@ -21,11 +22,13 @@ function formatSize(sizeBytes: number): string {
   return sizeBytes < 1024 * 1024 ? `${Math.round(sizeBytes / 1024)} KB` : `${(sizeBytes / 1024 / 1024).toFixed(1)} MB`
 }
 
+const quiet: ReadonlySet<string> = new Set(['inform', 'release', 'script-offered', 'started', 'stopped'])
+
 /** Steps once each, and whatever is out of the ordinary always: the initramfs and the system ask for an address again, and packages are many. */
 export function createStepFilter(): (event: BootEvent) => boolean {
   const seen = new Set<string>()
   return (event) => {
-    if (!(bootSteps as readonly string[]).includes(event.kind as BootStep)) return !['inform', 'release', 'started', 'stopped'].includes(event.kind)
+    if (!(bootSteps as readonly string[]).includes(event.kind as BootStep)) return !quiet.has(event.kind)
     if (seen.has(event.kind)) return false
     seen.add(event.kind)
     return true

@@ -1,7 +1,6 @@
 // Stations boot from a real server process that gives the addresses: by the firmware's own means, up to the report of the running system.
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { formatMacHyphen, parseMac } from '../../src/boot/address.ts'
-import { packOverlay } from '../../src/qemu/depot.ts'
+import { parseMac } from '../../src/boot/address.ts'
 import { cardOn, createScene, describeBoot, eventOf, kindsOf, type Scene, stationFiles, wireNetwork } from '../support/virtual.ts'
 
 const mac = {
@@ -82,14 +81,11 @@ describeBoot(['root', 'ip', 'curl'], 'a station boots', () => {
     expect(eventOf(await scene.waitForEvent(mac.second, 'up', 5000), 'up').mac).toBe(mac.second)
   })
 
-  it('a station without an overlay waits, is never open, and boots by itself when its overlay is there', async () => {
+  it('an unknown station without an overlay waits, is never open, and boots by itself when record and overlay are there', async () => {
     const machine = scene.boot('bios', [cardOn(mac.stranger, scene.tap('new0'))])
     await machine.waitFor(/^Bivouac has nothing to boot/m, 90_000)
     expect(kindsOf(await scene.events(mac.stranger))).not.toContain('kernel')
-    const record = stationFiles(mac.stranger, 'hut-late')
-    scene.put('stations/hut-late.yaml', record['stations/hut-late.yaml'] as string)
-    await machine.waitFor(/^Bivouac has nothing to boot[\s\S]*^Bivouac has nothing to boot[\s\S]*overlay/m, 60_000)
-    scene.put(`configs/${formatMacHyphen(mac.stranger)}.tar.gz`, packOverlay('hut-late'))
+    for (const [name, content] of Object.entries(stationFiles(mac.stranger, 'hut-late'))) scene.put(name, content)
     await machine.waitFor(/^BVC up \d/m, 90_000)
     expect(machine.serial.text()).toMatch(/^BVC overlay ok hut-late$/m)
     expect(machine.serial.text()).not.toContain('open-station')

@@ -34,12 +34,15 @@ describe('the steps of a try', () => {
       '   3.2 s  loader     undionly.kpxe, tftp, 70 KB',
     )
     expect(formatStep({ ...event('ack'), ip: '10.9.0.7' as never }, -1)).toBe('   0.0 s  ack        10.9.0.7')
-    expect(formatStep(event('up'), 12_000)).toBe('  12.0 s  up')
+    expect(formatStep(event('overlay', { file: 'configs/a.tar.gz', path: 'configs/a.tar.gz', sizeBytes: 12 }), 12_000)).toBe(
+      '  12.0 s  overlay    configs/a.tar.gz, 12 bytes',
+    )
+    expect(formatStep(event('up', { via: 'http' }), 12_000)).toBe('  12.0 s  up')
   })
 
   it('come once each, troubles always', () => {
     const isNew = createStepFilter()
-    const kinds: EventKind[] = ['discover', 'offer', 'discover', 'nak', 'package', 'nak', 'package', 'inform', 'up']
+    const kinds: EventKind[] = ['discover', 'offer', 'discover', 'nak', 'package', 'nak', 'package', 'inform', 'script-offered', 'up']
     expect(kinds.filter((kind) => isNew(event(kind)))).toEqual(['discover', 'offer', 'nak', 'package', 'nak', 'up'])
   })
 })

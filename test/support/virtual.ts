@@ -12,14 +12,15 @@ import { createLab, type Lab, type Running } from './netns.ts'
 import { describeWith } from './tool.ts'
 
 const project = resolve(import.meta.dirname, '../..')
-const cache = join(project, 'node_modules/.cache/bivouac-stand-in')
+/** Kernel, busybox and stand-in release of earlier runs. */
+export const standInCache = join(project, 'node_modules/.cache/bivouac-stand-in')
 
 /** Builds the stand-in release, or takes the one of an earlier run. */
-export const findStandIn = (): Promise<StandIn> => buildStandIn({ folder: join(cache, 'release'), cache })
+export const findStandIn = (): Promise<StandIn> => buildStandIn({ folder: join(standInCache, 'release'), cache: standInCache })
 
 let trouble: string | undefined
 try {
-  mkdirSync(cache, { recursive: true })
+  mkdirSync(standInCache, { recursive: true })
   await findStandIn()
 } catch (error) {
   trouble = (error as Error).message.split('\n')[0]
@@ -28,7 +29,7 @@ try {
 /** `describeWith`, for tests that boot: without a kernel to boot they are skipped aloud too, or fail where nothing may be missing. */
 export function describeBoot(tools: string[], name: string, body: () => void): void {
   if (trouble !== undefined && process.env.BIVOUAC_REQUIRE_TOOLS !== '1') describe.skip(`${name} (SKIPPED: ${trouble})`, body)
-  else describeWith(['qemu-system-x86_64', ...tools], name, body)
+  else describeWith(['qemu-system-x86_64', ...(tools.includes('root') ? ['/dev/net/tun'] : []), ...tools], name, body)
 }
 
 /** The server's place in every scene: its address on the station's wire and the ports that firmware expects. */
@@ -137,7 +138,7 @@ export const cardOn = (mac: Mac, tap: string, more: Partial<Card> = {}): Card =>
 function layDepot(folder: string, files: Record<string, string | Uint8Array>, put: Scene['put']): void {
   const release = join(folder, 'depot/releases', standInRelease)
   mkdirSync(dirname(release), { recursive: true })
-  cpSync(join(cache, 'release'), release, { recursive: true })
+  cpSync(join(standInCache, 'release'), release, { recursive: true })
   put('profiles/default.yaml', standInProfile)
   put('sshkeys.pub', 'ssh-ed25519 AAAAone one@test\nssh-ed25519 AAAAtwo two@test\n')
   for (const [name, content] of Object.entries(files)) put(name, content)
