@@ -1,7 +1,7 @@
 // Labels → profile: which profile a station boots, and why the others do not. Pure.
 import type { Mac } from './address.ts'
 import type { Facts } from './client.ts'
-import type { Profile, Records, Site, Station } from './record.ts'
+import type { Conditions, Profile, Records, Site, Station } from './record.ts'
 
 /** One step of an answer's reasoning. `held` is false for a rule that was looked at and lost. */
 export type Reason = { readonly rule: string; readonly held: boolean; readonly text: string }
@@ -19,7 +19,7 @@ export function labelsOf(mac: Mac, station: Station | undefined, facts: Facts): 
   return { ...told, ...known } as Record<string, string>
 }
 
-/** The profile of this MAC: the record's own, else the `match` with the most labels, else the site's default, or its rule for unknowns. */
+/** The profile of this MAC: the record's own, else the `match` of the highest priority and then the most labels, else the site's default, or its rule for unknowns. */
 export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Site): Choice {
   const station = records.stationByMac.get(mac)
   const why: Reason[] = [station ? because('station', `${mac} is station ${station.name}`) : butNot('station', `no record has ${mac}`)]
@@ -39,22 +39,51 @@ export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Si
   ])
 }
 
+type Candidate = { readonly profile: Profile; readonly blocks: readonly Conditions[] }
+
 function matchProfile(labels: Record<string, string>, records: Records, why: Reason[]): Profile | undefined {
   const candidates = [...records.profiles.values()]
-    .filter((profile) => profile.match !== undefined)
-    .sort((one, other) => size(other) - size(one) || (one.name < other.name ? -1 : 1))
-  for (const profile of candidates) {
-    const miss = Object.entries(profile.match ?? {}).find(([label, value]) => labels[label] !== value)
-    if (!miss) {
-      why.push(because('match', `profile ${profile.name} matches ${JSON.stringify(profile.match)}`))
-      return profile
-    }
-    why.push(butNot('match', `profile ${profile.name} wants ${miss[0]}=${miss[1]}, the station has ${labels[miss[0]] ?? 'none'}`))
+    .flatMap((profile): Candidate[] => (profile.match ? [{ profile, blocks: [profile.match].flat() }] : []))
+    .sort((one, other) => rank(one.profile, largest(one.blocks), other.profile, largest(other.blocks)))
+  const held = candidates
+    .flatMap(({ profile, blocks }) => {
+      const fitting = blocks.filter((block) => findMiss(block, labels) === undefined)
+      return fitting.length ? [{ profile, size: largest(fitting) }] : []
+    })
+    .sort((one, other) => rank(one.profile, one.size, other.profile, other.size))
+  const winner = held[0]?.profile
+  for (const { profile, blocks } of candidates) {
+    if (profile === winner) break
+    if (!held.some((one) => one.profile === profile)) why.push(butNot('match', `profile ${profile.name} wants ${sayMisses(blocks, labels)}`))
   }
-  return undefined
+  if (winner)
+    why.push(
+      because('match', `profile ${winner.name} matches ${JSON.stringify(winner.match)}${winner.priority ? ` with priority ${winner.priority}` : ''}`),
+    )
+  return winner
 }
 
-const size = (profile: Profile): number => Object.keys(profile.match ?? {}).length
+/** Priority, then the number of labels, then the name. */
+function rank(one: Profile, oneSize: number, other: Profile, otherSize: number): number {
+  return (other.priority ?? 0) - (one.priority ?? 0) || otherSize - oneSize || (one.name < other.name ? -1 : 1)
+}
+
+const largest = (blocks: readonly Conditions[]): number => Math.max(...blocks.map((block) => Object.keys(block).length))
+
+const labelOf = (labels: Record<string, string>, label: string): string | undefined => (Object.hasOwn(labels, label) ? labels[label] : undefined)
+
+/** The first label of a block that does not fit. */
+function findMiss(block: Conditions, labels: Record<string, string>): string | undefined {
+  return Object.keys(block).find((label) => ![block[label]].flat().includes(labelOf(labels, label)))
+}
+
+function sayMisses(blocks: readonly Conditions[], labels: Record<string, string>): string {
+  const misses = blocks.map((block) => {
+    const label = findMiss(block, labels) ?? ''
+    return `${label}=${[block[label]].flat().join(' or ')}, the station has ${labelOf(labels, label) ?? 'none'}`
+  })
+  return misses.join('; or ')
+}
 
 function choice(station: Station | undefined, profile: Profile, why: readonly Reason[]): Choice {
   return { ...(station && { station }), profile, why }

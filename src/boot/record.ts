@@ -36,7 +36,10 @@ export const kernelWordSchema = z
 
 const urlOrPathSchema = z
   .string()
-  .regex(/^(https?:\/\/[A-Za-z0-9._~:/%@,+-]+|[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*\/?)$/, 'an http(s) URL, or a path below the depot')
+  .regex(
+    /^(https?:\/\/[A-Za-z0-9._~:/%@,+-]+|(?!(.*\/)?\.\.?(\/|$))[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*\/?)$/,
+    'an http(s) URL, or a path below the depot',
+  )
 
 /** `uuid` as printed by iPXE and dmidecode: lower case with dashes. */
 export const uuidSchema = z
@@ -61,12 +64,21 @@ export const stationSchema = z.strictObject({
 })
 export type Station = z.infer<typeof stationSchema>
 
-const matchSchema = z.record(nameSchema, z.string().max(128))
+const labelSchema = z.string().max(128)
+/** Labels that must all fit, each one value or a list of which one must fit. */
+const conditionsSchema = z.record(nameSchema, z.union([labelSchema, z.array(labelSchema).min(1).max(64)]))
+export type Conditions = z.infer<typeof conditionsSchema>
+
+/** Such a block, or a list of blocks of which one must fit. */
+const matchSchema = z.union([conditionsSchema, z.array(conditionsSchema).min(1).max(16)])
+/** Where several profiles match: the highest goes first, then the one with the most labels. Absent is 0. */
+const prioritySchema = z.number().int().min(-1000).max(1000)
 
 const alpineSchema = z.strictObject({
   name: nameSchema,
   kind: z.literal('alpine'),
   match: matchSchema.optional(),
+  priority: prioritySchema.optional(),
   /** A folder below `releases/`. Absent: the one release of the depot that fits the station. */
   release: depotPathSchema.optional(),
   /** Single files in place of a release: the layout of the source document, boot files at the depot's root. */
@@ -91,12 +103,14 @@ const plainSchema = <K extends (typeof plainKinds)[number]>(kind: K) =>
     name: nameSchema,
     kind: z.literal(kind),
     match: matchSchema.optional(),
+    priority: prioritySchema.optional(),
     template: depotPathSchema.optional(),
   })
 const scriptSchema = z.strictObject({
   name: nameSchema,
   kind: z.literal('script'),
   match: matchSchema.optional(),
+  priority: prioritySchema.optional(),
   /** A template of the depot's or our `scripts-templates/`, by its name without `.ejs`. */
   template: depotPathSchema,
 })

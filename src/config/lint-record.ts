@@ -162,9 +162,9 @@ function lintRelease(profile: AlpineProfile, { releases }: Records, say: Say): v
 /** Two profiles that ask for the very same labels: only their names decide between them. */
 function lintMatches(book: Book): Finding[] {
   const first = new Map<string, string>()
-  return ownProfiles(book.current()).flatMap(({ name, match }) => {
+  return ownProfiles(book.current()).flatMap(({ name, match, priority = 0 }) => {
     if (!match) return []
-    const key = JSON.stringify(Object.entries(match).sort())
+    const key = JSON.stringify([priority, ...Object.entries(match).sort()])
     const holder = first.get(key)
     first.set(key, holder ?? name)
     return holder === undefined

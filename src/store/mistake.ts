@@ -43,7 +43,7 @@ export function checkValue<S extends z.ZodType>(
   const outcome = schema.safeParse(value)
   if (outcome.success && !forgotten.length) return { value: outcome.data }
   const seen = new Set(forgotten.map(({ path }) => `${formatPath(path)} false`))
-  const issues = (outcome.error?.issues ?? []).filter((issue) => {
+  const issues = (outcome.error?.issues ?? []).flatMap(openUnion).filter((issue) => {
     const key = `${formatPath(issue.path)} ${issue.code === 'unrecognized_keys'}`
     return !seen.has(key) && seen.add(key)
   })
@@ -52,6 +52,15 @@ export function checkValue<S extends z.ZodType>(
     ...issues.flatMap((issue) => mistakesOf(issue, schema, value, placeOf)),
   ]
   return { mistakes: mistakes.sort((one, other) => (one.line ?? 0) - (other.line ?? 0)) }
+}
+
+/** Where one of several forms is allowed, what is meant is the form in which the mistake lies deepest. */
+function openUnion(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union' || ('options' in issue && issue.options)) return [issue]
+  const depths = issue.errors.map((form) => Math.max(...form.map(({ path }) => path.length)))
+  const deepest = Math.max(0, ...depths)
+  const form = deepest > 0 ? issue.errors[depths.indexOf(deepest)] : undefined
+  return form ? form.flatMap((inner) => openUnion({ ...inner, path: [...issue.path, ...inner.path] })) : [issue]
 }
 
 type Said = { readonly code: string; readonly message: string }
@@ -79,9 +88,7 @@ function sayIssue(issue: z.core.$ZodIssue, found: unknown): Said {
     case 'invalid_value':
       return sayNotAllowed(issue.values.map(String), found)
     case 'invalid_union':
-      return 'options' in issue && issue.options
-        ? sayNotAllowed(issue.options.map(String), found)
-        : { code: 'wrong-type', message: `${show(found)} is not allowed: ${issue.errors.map(([first]) => first?.message ?? '').join('; or ')}` }
+      return 'options' in issue && issue.options ? sayNotAllowed(issue.options.map(String), found) : sayTypes(issue.errors.flat(), found)
     case 'too_big':
       return sayLimit(issue.origin, 'at most', issue.maximum, found)
     case 'too_small':
@@ -115,6 +122,13 @@ function sayType(expected: string, found: unknown): Said {
   if (expected === 'string' && isPlaceholderList(found)) return { code: 'placeholder', message: sayPlaceholder(`[${found[0]}]`) }
   const hint = expected === 'string' && typeof found !== 'object' ? ': put it in quotes' : ''
   return { code: 'wrong-type', message: `must be ${wanted}, not ${show(found)}${hint}` }
+}
+
+/** None of several types. */
+function sayTypes(issues: readonly z.core.$ZodIssue[], found: unknown): Said {
+  const wanted = issues.flatMap((issue) => (issue.code === 'invalid_type' ? [typeNames[issue.expected] ?? issue.expected] : []))
+  if (found === undefined) return { code: 'missing-key', message: `is missing; it is ${wanted.join(' or ')}` }
+  return { code: 'wrong-type', message: `must be ${[...new Set(wanted)].join(' or ')}, not ${show(found)}` }
 }
 
 /** Lore: the source document writes `[serveur_tftp]`, which YAML takes for a list. */

@@ -124,6 +124,7 @@ describe('checkValue', () => {
       .discriminatedUnion('kind', [z.strictObject({ kind: z.literal('disk') }), z.strictObject({ kind: z.literal('net'), host: z.string() })])
       .optional(),
     text: z.string().min(2).max(4).optional(),
+    match: z.union([z.record(z.string(), z.union([z.string(), z.array(z.string())])), z.array(z.record(z.string(), z.string()))]).optional(),
     own: z
       .string()
       .refine(() => false, { message: 'never right', params: { code: 'own-code' } })
@@ -160,6 +161,9 @@ describe('checkValue', () => {
     ['a placeholder that YAML takes for a list', { text: ['serveur_tftp'] }, 'placeholder', 'text', /^"\[serveur_tftp\]" is a placeholder/],
     ['a forgotten placeholder', { text: '<host>', port: 1 }, 'placeholder', 'text', /^"<host>" is a placeholder: put the real value in its place$/],
     ['short text', { text: 'a' }, 'out-of-range', 'text', /^must have at least 2 characters, not 1$/],
+    ['none of several types', { match: 5 }, 'wrong-type', 'match', /^must be a block of keys or a list, not 5$/],
+    ['something deep in one of several forms', { match: { a: ['x', 3] } }, 'wrong-type', 'match.a[1]', /^must be text, not 3: put it in quotes$/],
+    ['none of several types, deep down', { match: { a: 3 } }, 'wrong-type', 'match.a', /^must be text or a list, not 3$/],
     ['a rule of its own', { own: 'a' }, 'own-code', 'own', /^never right$/],
     ['a list for the whole', [], 'wrong-type', '', /^must be a block of keys, not a list$/],
     ['nothing for the whole', null, 'wrong-type', '', /^must be a block of keys, not nothing$/],
