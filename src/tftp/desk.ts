@@ -130,10 +130,10 @@ export function createDesk({ read, onEnd, onMalformed, limits, now }: DeskOption
 
   const openLine = (send: Send): Line => {
     const book: Book = { send, known: new Map(), ended: new Map() }
-    return {
-      receiveRequest: (bytes, peer) => receiveRequest(book, bytes, peer),
-      receiveAnswer: (bytes, peer) => receiveAnswer(book, bytes, peer),
-    }
+    // Nobody can be answered at port 0, and Node throws when it is tried.
+    const check = (receive: typeof receiveRequest) => (bytes: Uint8Array, peer: Peer) =>
+      peer.port === 0 ? onMalformed?.(peer, 'from port 0') : receive(book, bytes, peer)
+    return { receiveRequest: check(receiveRequest), receiveAnswer: check(receiveAnswer) }
   }
   const tick = () => {
     for (const session of all) session.tick()

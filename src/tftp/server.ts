@@ -51,7 +51,7 @@ export async function startTftp({ address, port, limits, now = () => performance
     for (const one of [address].flat()) {
       const [entrance, data] = await openPair(one, chosenPort, sockets)
       chosenPort = entrance.address().port
-      connect(desk, entrance, data, clock.wake, options.onMalformed)
+      connect(desk, entrance, data, clock.wake)
     }
   } catch (error) {
     await closeAll(sockets)
@@ -66,7 +66,7 @@ export async function startTftp({ address, port, limits, now = () => performance
   return { port: chosenPort, receiveBufferBytes, sessions: desk.sessions, stop }
 }
 
-function connect(desk: Desk, entrance: Socket, data: Socket, wake: () => void, onMalformed: TftpOptions['onMalformed']): void {
+function connect(desk: Desk, entrance: Socket, data: Socket, wake: () => void): void {
   let isOpen = true
   data.once('close', () => {
     isOpen = false
@@ -78,8 +78,6 @@ function connect(desk: Desk, entrance: Socket, data: Socket, wake: () => void, o
     // What the network says of single packets (unreachable, not permitted) concerns their client, whose silence is noticed anyhow.
     socket.on('error', () => {})
     socket.on('message', (bytes, { address, port }) => {
-      // Nobody can be answered at port 0, and Node throws when it is tried.
-      if (port === 0) return onMalformed?.({ address, port }, 'from port 0')
       receive(bytes, { address, port })
       wake()
     })

@@ -280,6 +280,13 @@ describe('datagrams that are none of TFTP', () => {
     expect([sent.length, malformed.length, desk.sessions()]).toEqual([0, 1, 0])
   })
 
+  it('a datagram from port 0, which nobody could answer', () => {
+    const { line, sent, malformed, desk } = setUp()
+    line.receiveRequest(request(), { ...one, port: 0 })
+    line.receiveAnswer(ack(1), { ...one, port: 0 })
+    expect([sent.length, malformed, desk.sessions()]).toEqual([0, ['10.9.0.7 from port 0', '10.9.0.7 from port 0'], 0])
+  })
+
   it('20,000 of all kinds: no throw, no more sessions or memory than allowed, and it still serves', async () => {
     const random = seededRandom(1350)
     const pick = <T>(all: readonly T[]): T => all[Math.floor(random() * all.length)] as T

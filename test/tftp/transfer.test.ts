@@ -147,6 +147,20 @@ describe('a window', () => {
   })
 })
 
+describe('bytes that come late', () => {
+  it('are not sent when the client has them by then, and waiting for them is no time-out', () => {
+    const transfer = begin({ windowsize: 4 })
+    flush(transfer, 0)
+    transfer.receiveAck(4, 1)
+    flush(transfer, 1)
+    transfer.receiveAck(4, 40)
+    expect(transfer.due()).toBe(5)
+    transfer.receiveAck(6, 41)
+    expect(transfer.deadline()).toBe(41 + patience.starvedMs)
+    expect(flush(transfer, 500)).toEqual([7, 8, 9, 10])
+  })
+})
+
 describe('time', () => {
   it('runs from 250 ms and doubles; five packets for a client that vanished at once', () => {
     expect(vanish(begin(), 0)).toEqual({ sends: [0, 250, 750, 1750, 3750], endedAt: 7750, standing: 'silent' })
