@@ -38,7 +38,7 @@ export type Book = {
   readonly release: (mac: Mac, ip: number) => boolean
   readonly findByMac: (mac: Mac) => Lease | undefined
   readonly findByIp: (ip: number) => Lease | undefined
-  /** Bound and declined addresses that have not ended. */
+  /** Bound and declined addresses that have not ended, in the order of their numbers. */
   readonly list: () => Lease[]
   readonly load: (leases: readonly Lease[]) => void
 }
@@ -210,7 +210,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     release,
     findByMac: (mac) => bound(holdings.ofMac(mac, now())),
     findByIp: (ip) => bound(holdings.ofIp(ip, now())),
-    list: () => [...holdings.values()].flatMap((holding) => inForce(holding) ?? []),
+    list: () => [...holdings.values()].sort((one, other) => one.ip - other.ip).flatMap((holding) => inForce(holding) ?? []),
     load,
   }
 }
