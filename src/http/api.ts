@@ -6,7 +6,7 @@ import { InputError, MissingError } from '../boot/error.ts'
 import { splitBoots } from '../boot/progress.ts'
 import type { ExplainAsk } from '../station/explain.ts'
 import type { EventQuery } from '../store/port.ts'
-import { type HttpEnv, httpBaseOf } from './caller.ts'
+import { callOf, type HttpEnv, httpBaseOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { createLive, parseResume } from './live.ts'
 import { parseFacts } from './name.ts'
@@ -114,7 +114,7 @@ function parseExplainAsk(deps: AppDeps, c: Context<HttpEnv>): ExplainAsk {
   const { arch, stage, mode } = c.req.query()
   const facts = parseFacts(c.req.url)
   return {
-    httpBase: deps.httpBase ?? httpBaseOf(c),
+    httpBase: deps.httpBase ?? httpBaseOf(callOf(c)),
     ...(arch !== undefined && { archs: arch.split(',', 32).map(parseArch) }),
     ...(stage !== undefined && { stage: oneOf('stage', ['firmware', 'ipxe', 'bivouac', 'system'], stage) }),
     ...(mode !== undefined && { mode: oneOf('mode', ['server', 'proxy'], mode) }),

@@ -1,29 +1,56 @@
 // What stations ask for: GET and HEAD of any name that the door knows, and POST /up/<mac>. Called by app.
 // It never redirects (firmware does not follow), never tells why it refused, and decides nothing: the door does.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import { findMac, type Ipv4, type Mac } from '../boot/address.ts'
 import type { DoorRequest, Opened } from '../station/door.ts'
-import { type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
+import { type Call, callOf, callOfNode, type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { foldName, isPrintable, parseFacts } from './name.ts'
-import { respondEmpty, statusOf } from './problem.ts'
+import { retryAfter, statusOf } from './problem.ts'
+import { emptyReply, type Reply, respond, responseOf, writeReply } from './reply.ts'
 import { type SendOptions, send } from './send.ts'
 
 export const maxReportBytes = 4096
 
-type Answer = Response | Promise<Response>
+type Answer = Reply | Promise<Reply>
 
-/** Handlers for every path that no other route has. */
-export function createBootRoutes(deps: AppDeps): { get: (c: Context<HttpEnv>) => Answer; post: (c: Context<HttpEnv>) => Answer } {
-  return { get: (c) => openName(deps, c), post: (c) => receive(deps, c) }
+/** The handlers for every path that no other route has. */
+export type BootRoutes = {
+  readonly get: (c: Context<HttpEnv>) => Response | Promise<Response>
+  readonly post: (c: Context<HttpEnv>) => Promise<Response>
+  /** The same as `get`, without Hono, for Node's server; `url` begins with a slash. */
+  readonly getDirectly: (incoming: IncomingMessage, outgoing: ServerResponse, url: string) => void
 }
 
-function openName(deps: AppDeps, c: Context<HttpEnv>): Answer {
-  const name = foldName(c.req.path)
-  if (name === undefined) return respondEmpty(404)
-  const request = requestOf(deps, c, name)
-  const answer = (opened: Opened): Answer => send(c, opened.content, optionsOf(deps, request, opened))
-  const fail = (error: unknown): Response => refuse(deps, error)
+export function createBootRoutes(deps: AppDeps): BootRoutes {
+  const get = (c: Context<HttpEnv>): Response | Promise<Response> => {
+    const answer = openName(deps, callOf(c))
+    return answer instanceof Promise ? answer.then((reply) => respond(c, reply)) : respond(c, answer)
+  }
+  const getDirectly = (incoming: IncomingMessage, outgoing: ServerResponse, url: string): void => {
+    const write = (reply: Reply): void => {
+      try {
+        writeReply(outgoing, reply)
+      } catch (error) {
+        deps.onFault?.(error)
+        outgoing.destroy()
+      }
+    }
+    const answer = openName(deps, callOfNode(incoming, url))
+    if (answer instanceof Promise) answer.then(write)
+    else write(answer)
+  }
+  return { get, getDirectly, post: (c) => receive(deps, c) }
+}
+
+/** Never throws and never rejects: what goes wrong becomes a reply. */
+function openName(deps: AppDeps, call: Call): Answer {
+  const name = foldName(call.path)
+  if (name === undefined) return emptyReply(404)
+  const request = requestOf(deps, call, name)
+  const answer = (opened: Opened): Answer => send(call, opened.content, optionsOf(deps, request, opened))
+  const fail = (error: unknown): Reply => refuse(deps, error)
   try {
     const opened = deps.door.open(request)
     const answered = opened instanceof Promise ? opened.then(answer) : answer(opened)
@@ -33,16 +60,15 @@ function openName(deps: AppDeps, c: Context<HttpEnv>): Answer {
   }
 }
 
-function requestOf(deps: AppDeps, c: Context<HttpEnv>, name: string): DoorRequest {
-  const facts = name.startsWith('boot/') ? parseFacts(c.req.url) : undefined
-  const isRange = (c.env?.incoming ? c.env.incoming.headers.range : c.req.header('range')) !== undefined
+function requestOf(deps: AppDeps, call: Call, name: string): DoorRequest {
+  const facts = name.startsWith('boot/') ? parseFacts(call.url) : undefined
   return {
     name,
-    peer: peerOf(c),
+    peer: peerOf(call),
     via: 'http',
-    httpBase: deps.httpBase ?? httpBaseOf(c),
+    httpBase: deps.httpBase ?? httpBaseOf(call),
     ...(facts && { facts }),
-    ...(isRange && { range: true }),
+    ...(call.header('range') !== undefined && { range: true }),
   }
 }
 
@@ -61,31 +87,33 @@ function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done }
 
 const ipOf = (peer: string): { ip?: Ipv4 } => (/^[0-9.]{7,15}$/.test(peer) ? { ip: peer as Ipv4 } : {})
 
-function refuse(deps: AppDeps, error: unknown): Response {
+function refuse(deps: AppDeps, error: unknown): Reply {
   const status = statusOf(error)
   if (status === 500) deps.onFault?.(error)
-  return respondEmpty(status)
+  return emptyReply(status, retryAfter[status])
 }
 
 async function receive(deps: AppDeps, c: Context<HttpEnv>): Promise<Response> {
   const name = foldName(c.req.path)
-  if (!name?.startsWith('up/')) return respondEmpty(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' })
+  if (!name?.startsWith('up/')) return refuseReport(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' })
   const mac = findMac(name.slice(3))
-  if (!mac) return respondEmpty(404)
-  const peer = peerOf(c)
+  if (!mac) return refuseReport(404)
+  const peer = peerOf(callOf(c))
   const report = await readBounded(c).catch(() => 'cut' as const)
-  if (report === 'cut') return respondEmpty(400)
-  if (report === undefined) return respondEmpty(413, { Connection: 'close' })
+  if (report === 'cut') return refuseReport(400)
+  if (report === undefined) return refuseReport(413, { Connection: 'close' })
   const base = { at: deps.now(), mac, ...ipOf(peer) }
   const holder = findOtherHolder(deps, mac, peer)
   if (holder) {
     deps.emit({ ...base, kind: 'dropped', detail: { reason: `up was told by ${peer}, but ${mac} has the address ${holder}`, path: `up/${mac}` } })
-    return respondEmpty(403)
+    return refuseReport(403)
   }
   const text = printableStart(report)
   deps.emit({ ...base, kind: 'up', detail: { via: 'http', ...(text && { report: text }) } })
   return new Response(null, { status: 204 })
 }
+
+const refuseReport = (status: number, headers?: Record<string, string>): Response => responseOf(emptyReply(status, headers))
 
 /** The address that this MAC holds by a lease in force, when the caller is not there. No proof of identity, only a guard against mistakes. */
 function findOtherHolder({ leases, now }: AppDeps, mac: Mac, peer: string): string | undefined {

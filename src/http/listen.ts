@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Hono } from 'hono'
 import { type BivouacError, ConflictError, InputError, OutsideError } from '../boot/error.ts'
+import type { App } from './app.ts'
 import type { HttpEnv } from './caller.ts'
 
 /** Times in milliseconds. How long a download takes is nobody's business; one on which nothing moves is cut by pump. */
@@ -27,7 +28,8 @@ const defaultLimits: HttpLimits = {
 }
 
 export type HttpOptions = {
-  readonly app: Pick<Hono<HttpEnv>, 'fetch'>
+  /** `answerStation` is asked first; what it leaves goes to `fetch`. */
+  readonly app: Pick<Hono<HttpEnv>, 'fetch'> & Partial<Pick<App, 'answerStation'>>
   readonly address: string
   /** 0: any free one. */
   readonly port: number
@@ -44,7 +46,7 @@ export type HttpServer = {
 export async function startHttp({ app, address, port, limits: given }: HttpOptions): Promise<HttpServer> {
   const limits = { ...defaultLimits, ...given }
   // HTTP/1.0 clients may come without a Host header: then the name is ours.
-  const listener = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], { hostname: 'localhost' })
+  const byHono = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], { hostname: 'localhost' })
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
@@ -54,7 +56,9 @@ export async function startHttp({ app, address, port, limits: given }: HttpOptio
       connectionsCheckingInterval: 5_000,
       noDelay: true,
     },
-    listener,
+    (incoming, outgoing) => {
+      if (!app.answerStation?.(incoming, outgoing)) byHono(incoming, outgoing)
+    },
   )
   server.maxConnections = limits.connections
   await listen(server, address, port)

@@ -35,7 +35,7 @@ export function statusOf(error: unknown): number {
 }
 
 // iPXE waits as long as Retry-After says and asks again, for as long as it gets 503.
-const retryAfter: Readonly<Record<number, Record<string, string>>> = { 503: { 'Retry-After': '2' } }
+export const retryAfter: Readonly<Record<number, Record<string, string>>> = { 503: { 'Retry-After': '2' } }
 
 /** The error as problem+json. Of a fault of ours only the fact is told: its text may hold paths or secrets. */
 export function describeProblem(error: unknown): Problem {
@@ -61,9 +61,4 @@ function problemResponse(problem: Problem, headers: Record<string, string> = {})
     status: problem.status,
     headers: { 'Content-Type': 'application/problem+json', 'Cache-Control': 'no-store', ...headers },
   })
-}
-
-/** An answer of a boot route: the status, no body, and a length that says so. */
-export function respondEmpty(status: number, headers: Record<string, string> = {}): Response {
-  return new Response(null, { status, headers: { 'Content-Length': '0', ...retryAfter[status], ...headers } })
 }

@@ -20,7 +20,7 @@ export type PartEnd = (sentBytes: number, isWhole: boolean) => void
  * (the write callback alone can come in the same turn, and then one download holds up everybody). So one slice per connection is in
  * memory, however slow the client. A read that fails cuts the connection: the length is promised already.
  */
-export function pump(outgoing: ServerResponse, content: Content, part: Part, end: PartEnd): void {
+export function pump(outgoing: ServerResponse, content: Content, part: Part, end?: PartEnd): void {
   const endOffset = part.first + part.length
   let offset = part.first
   let isOpen = true
@@ -29,7 +29,7 @@ export function pump(outgoing: ServerResponse, content: Content, part: Part, end
   const finish = (): void => {
     isOpen = false
     if (!isReading) content.close()
-    end(offset - part.first, outgoing.writableFinished)
+    end?.(offset - part.first, outgoing.writableFinished)
   }
   const settleRead = (): void => {
     isReading = false
@@ -82,12 +82,12 @@ function readSlice(content: Content, offset: number, endOffset: number): Uint8Ar
 }
 
 /** The same as a web stream, for a request without a socket (`app.request()`). */
-export function streamOf(content: Content, part: Part, end: PartEnd): ReadableStream<Uint8Array> {
+export function streamOf(content: Content, part: Part, end?: PartEnd): ReadableStream<Uint8Array> {
   const endOffset = part.first + part.length
   let offset = part.first
   const finish = (isWhole: boolean): void => {
     content.close()
-    end(offset - part.first, isWhole)
+    end?.(offset - part.first, isWhole)
   }
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
     const bytes = await readSlice(content, offset, endOffset)

@@ -1,7 +1,7 @@
 // Who may do what with the operator API: a bearer token for everything, and reading from this very machine without one.
 // Used by app in front of the API and the page. Guessing is slowed down per address.
 import type { Context } from 'hono'
-import { type HttpEnv, isLocalCaller, peerOf } from './caller.ts'
+import { callOf, type HttpEnv, isLocalCaller, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { refuse } from './problem.ts'
 
@@ -37,10 +37,10 @@ export function createRights({ verifyToken, now }: Pick<AppDeps, 'verifyToken' |
 
   const check = async (c: Context<HttpEnv>, right: Right): Promise<Response | undefined> => {
     const header = c.req.header('authorization')
-    if (header === undefined) return right === 'read' && isLocalCaller(c) ? undefined : refuseToken('a token of an operator is needed')
+    if (header === undefined) return right === 'read' && isLocalCaller(callOf(c)) ? undefined : refuseToken('a token of an operator is needed')
     const token = /^Bearer +([A-Za-z0-9._~+/=-]{1,256})$/i.exec(header)?.[1]
     if (token === undefined) return refuseToken('the Authorization header is not of the form "Bearer <token>"')
-    const bucket = spend(peerOf(c))
+    const bucket = spend(peerOf(callOf(c)))
     if (!bucket) return refuse(429, 'too-many-attempts', 'too many wrong tokens from this address; wait a little', { 'Retry-After': '6' })
     if (!(await verifyToken(token))) return refuseToken('the token is not valid', ', error="invalid_token"')
     bucket.tokens = Math.min(attempts.burst, bucket.tokens + 1)

@@ -1,11 +1,9 @@
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:http'
 import { connect } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ConflictError, DecodeError, InputError, OutsideError } from '../../src/boot/error.ts'
 import type { Ipv4 } from '../../src/boot/address.ts'
 import { maxReportBytes } from '../../src/http/boot.ts'
+import { type HttpServer, startHttp } from '../../src/http/listen.ts'
 import type { Lease } from '../../src/store/port.ts'
 import { seededRandom } from '../support/random.ts'
 import { callFrom, createRig, macA, macB, makeContent, patternBytes, type RigOptions, startedAt } from './rig.ts'
@@ -212,18 +210,19 @@ describe('POST /up/<mac>', () => {
   })
 })
 
-describe('boot routes over a socket', () => {
+describe.each([
+  ['by Hono', false],
+  ['directly', true],
+])('boot routes over a socket, %s', (_, isDirect) => {
   const rig = createRig({ files })
-  const server = createServer(getRequestListener(rig.app.fetch as never, { hostname: 'localhost' }))
+  const { app } = rig
+  let server: HttpServer
   let port = 0
   beforeAll(async () => {
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    port = (server.address() as AddressInfo).port
+    server = await startHttp({ app: isDirect ? app : { fetch: app.fetch }, address: '127.0.0.1', port: 0, limits: { graceMs: 0 } })
+    port = server.port
   })
-  afterAll(() => {
-    server.closeAllConnections()
-    server.close()
-  })
+  afterAll(() => server.stop())
 
   /** Sends raw bytes, answers all that comes until the server closes. */
   const talk = (request: string): Promise<string> =>

@@ -3,8 +3,9 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { HttpEnv } from '../../src/http/caller.ts'
+import { type Call, callOf, callOfNode, type HttpEnv } from '../../src/http/caller.ts'
 import { sliceBytes } from '../../src/http/pump.ts'
+import { emptyReply, type Reply, respond, writeReply } from '../../src/http/reply.ts'
 import { send } from '../../src/http/send.ts'
 import { type ContentWish, makeContent, patternBytes, type Watched } from './rig.ts'
 
@@ -15,34 +16,48 @@ const modifiedAt = Date.UTC(2026, 0, 2, 3, 4, 5)
 
 /** One content behind one path, over a real socket and as a value. */
 let current: { content: Watched; done: number[]; cut: number[] }
+const prepare = async (call: Call): Promise<Reply> => {
+  const { content, done, cut } = current
+  const options = { cacheControl: 'no-cache', onDone: (sent: number) => void done.push(sent), onCut: (sent: number) => void cut.push(sent) }
+  try {
+    return await send(call, content, options)
+  } catch {
+    return emptyReply(503)
+  }
+}
 const app = new Hono<HttpEnv>()
-app.get('/', (c) =>
-  send(c, current.content, { cacheControl: 'no-cache', onDone: (sent) => current.done.push(sent), onCut: (sent) => current.cut.push(sent) }),
-)
-app.onError((error) => new Response(error.message, { status: 503 }))
+app.get('/', async (c) => respond(c, await prepare(callOf(c))))
 
 function serve(bytes: Uint8Array, wish: ContentWish = {}): void {
   current = { content: makeContent(bytes, { modifiedAt, ...wish }), done: [], cut: [] }
 }
 
-let server: Server
-let base = ''
 let lastResponse: ServerResponse
+const servers = {
+  byHono: createServer(getRequestListener(app.fetch as never)),
+  directly: createServer(async (incoming, outgoing) => writeReply(outgoing, await prepare(callOfNode(incoming, incoming.url ?? '/')))),
+}
 beforeAll(async () => {
-  server = createServer(getRequestListener(app.fetch as never))
-  server.on('request', (_, response) => {
-    lastResponse = response
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  for (const server of Object.values(servers)) {
+    server.on('request', (_, response) => {
+      lastResponse = response
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  }
 })
 afterAll(() => {
-  server.closeAllConnections()
-  server.close()
+  for (const server of Object.values(servers)) {
+    server.closeAllConnections()
+    server.close()
+  }
 })
+const portOf = (server: Server) => (server.address() as AddressInfo).port
+const getFrom =
+  (server: Server) =>
+  (headers: Record<string, string> = {}, method = 'GET') =>
+    fetch(`http://127.0.0.1:${portOf(server)}/`, { method, headers })
 beforeEach(() => serve(small))
 
-const overSocket = (headers: Record<string, string> = {}, method = 'GET') => fetch(base, { method, headers })
 const asValue = async (headers: Record<string, string> = {}, method = 'GET') => app.request('/', { method, headers })
 const until = async (holds: () => boolean) => {
   while (!holds()) await new Promise((resolve) => setImmediate(resolve))
@@ -50,7 +65,8 @@ const until = async (holds: () => boolean) => {
 const bytesOf = async (response: Response) => Buffer.from(await response.arrayBuffer())
 
 describe.each([
-  ['over a socket', overSocket],
+  ['by Hono over a socket', getFrom(servers.byHono)],
+  ['directly over a socket', getFrom(servers.directly)],
   ['as a value', asValue],
 ])('send %s', (_, get) => {
   it('sends the whole with all that describes it', async () => {
@@ -164,10 +180,13 @@ describe.each([
   })
 })
 
-describe('send to a slow reader', () => {
+describe.each([
+  ['by Hono', servers.byHono],
+  ['directly', servers.directly],
+])('send to a slow reader %s', (_, server) => {
   const dial = (): Promise<Socket> =>
     new Promise((resolve) => {
-      const socket = connect(Number(new URL(base).port), '127.0.0.1', () => resolve(socket))
+      const socket = connect(portOf(server), '127.0.0.1', () => resolve(socket))
     })
 
   it('holds one slice, however long it takes', async () => {
@@ -220,7 +239,7 @@ describe('send to a slow reader', () => {
       if (!isOver) setImmediate(tick)
     }
     tick()
-    expect((await bytesOf(await overSocket())).equals(huge)).toBe(true)
+    expect((await bytesOf(await getFrom(server)())).equals(huge)).toBe(true)
     isOver = true
     expect(turns.length).toBe(huge.length / sliceBytes)
     expect(new Set(turns).size).toBe(turns.length)
