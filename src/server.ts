@@ -1,5 +1,5 @@
 // The only place that wires everything: clock, chance, sockets and files enter here. Called by `bivouac serve`.
-import { networkInterfaces } from 'node:os'
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
 import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
 import type { BootEvent, Emit } from './boot/event.ts'
@@ -179,13 +179,25 @@ function describeFailure({ peer, name, sizeBytes, sentBytes, outcome, reason }: 
 /** What URLs begin with in texts for this address: the configured URL, else our own address on the wire that it is on. */
 function findHttpBase({ http, networks }: Config, peer: string): string {
   if (http.url) return http.url
-  const own = Object.values(networkInterfaces())
-    .flatMap((list) => list ?? [])
-    .filter(({ family }) => family === 'IPv4')
+  const own = ownAddresses()
   const direct = own.find(({ cidr, address }) => cidr && isBeside(cidr, address, peer))?.address
   const relayed = networks.find(({ subnet }) => isIpv4(peer) && contains(subnet, peer))?.serverAddress
   const address = direct ?? relayed ?? own.find(({ internal }) => !internal)?.address ?? '127.0.0.1'
   return `http://${address}:${http.port}`
+}
+
+// The kernel is asked once a second at most: its answer costs more than sending a small loader's packets.
+const ownAddresses = createOwnAddresses(() => performance.now())
+
+function createOwnAddresses(nowMs: () => number): () => readonly NetworkInterfaceInfo[] {
+  let known: readonly NetworkInterfaceInfo[] = []
+  let staleAtMs = Number.NEGATIVE_INFINITY
+  return () => {
+    if (nowMs() < staleAtMs) return known
+    known = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).filter(({ family }) => family === 'IPv4'))
+    staleAtMs = nowMs() + 1000
+    return known
+  }
 }
 
 const isIpv4 = (text: string): text is Ipv4 => isIP(text) === 4
@@ -208,7 +220,7 @@ async function openDhcp({ config, rooms, store, records, emit, warnings, listeni
     httpPort: config.http.port,
     ...(config.http.url && { httpBase: config.http.url }),
     sync: config.dhcp.sync,
-    reservedFor: (ip) => records.current().stations.find(({ address }) => address === ip)?.macs ?? [],
+    reservedFor: (ip) => records.current().stationByAddress.get(ip)?.macs ?? [],
     onReceiveBuffer: (bytes) => {
       if (bytes < smallBufferBytes)
         warnings.push(

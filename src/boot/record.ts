@@ -159,6 +159,8 @@ export type Site = {
 export type Records = {
   readonly stations: readonly Station[]
   readonly stationByMac: ReadonlyMap<Mac, Station>
+  /** Stations with an address of their own; DHCP asks for each address that it gives. */
+  readonly stationByAddress: ReadonlyMap<Ipv4, Station>
   readonly profiles: ReadonlyMap<string, Profile>
   readonly releases: readonly Release[]
 }
@@ -167,5 +169,7 @@ export type Records = {
 export function indexRecords(stations: readonly Station[], profiles: readonly Profile[], releases: readonly Release[]): Records {
   const byName = new Map([...builtInProfiles, ...profiles].map((profile) => [profile.name, profile]))
   const stationByMac = new Map(stations.flatMap((station) => station.macs.map((mac) => [mac, station] as const)))
-  return { stations, stationByMac, profiles: byName, releases }
+  // The first of two with the same address, which is a mistake that lintNetworks tells.
+  const stationByAddress = new Map([...stations].reverse().flatMap((station) => (station.address ? [[station.address, station] as const] : [])))
+  return { stations, stationByMac, stationByAddress, profiles: byName, releases }
 }

@@ -139,4 +139,13 @@ describe('indexRecords', () => {
       ['52:54:00:00:00:02', one],
     ])
   })
+
+  it('finds a station by its address; the first where two have the same', () => {
+    const [one, other, without] = [
+      makeStation({ name: 'one', macs: ['52:54:00:00:00:01'], address: '10.9.0.21' }),
+      makeStation({ name: 'other', macs: ['52:54:00:00:00:02'], address: '10.9.0.21' }),
+      makeStation({ name: 'without', macs: ['52:54:00:00:00:03'] }),
+    ]
+    expect([...indexRecords([one, other, without], [], []).stationByAddress]).toEqual([['10.9.0.21', one]])
+  })
 })
