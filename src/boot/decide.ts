@@ -9,9 +9,9 @@ import type { AlpineProfile, Profile, Records, Release, Site } from './record.ts
 /** Which address the client is to have: its record's, any of the pool, or none of ours (proxy mode). */
 export type AddressChoice = { readonly from: 'record'; readonly ip: Ipv4 } | { readonly from: 'pool' } | { readonly from: 'elsewhere' }
 
-/** What a DHCP client gets. `lease` is an address and nothing to boot. The lease itself is made by dhcp/leases. */
+/** What a DHCP client gets. `lease` is an address and nothing to boot, `ignore` (in proxy mode) nothing at all; `trouble` tells what an operator should mend. The lease itself is made by dhcp/leases. */
 export type Decision =
-  | { readonly kind: 'ignore'; readonly why: readonly Reason[] }
+  | { readonly kind: 'ignore'; readonly why: readonly Reason[]; readonly trouble?: string }
   | {
       readonly kind: 'lease'
       readonly address: AddressChoice
@@ -60,8 +60,11 @@ export function decide(client: Client, around: Surroundings): Decision {
   const choice = chooseProfile(client.mac, { ...(client.uuid && { uuid: client.uuid }) }, around.records, around.site)
   const isProxy = client.arrival.mode === 'proxy'
   const base = { address: chooseAddress(choice, isProxy), ...(choice.station && { hostname: choice.station.hostname ?? choice.station.name }) }
-  const nothing = (why: Reason[], trouble?: string): Decision =>
-    isProxy ? { kind: 'ignore', why: [...choice.why, ...why] } : { kind: 'lease', ...base, why: [...choice.why, ...why], ...(trouble && { trouble }) }
+  const nothing = (why: Reason[], trouble?: string): Decision => ({
+    ...(isProxy ? { kind: 'ignore' } : { kind: 'lease', ...base }),
+    why: [...choice.why, ...why],
+    ...(trouble && { trouble }),
+  })
 
   if (client.stage === 'system') return nothing([because('stage', 'no boot client: an address only')])
   if (choice.profile.kind === 'ignore') return nothing([because('profile', 'profile kind ignore: nothing to boot')])
@@ -105,7 +108,7 @@ function offerLoader(
   const quirk = findQuirk(around.site.quirks, client.mac, client.vendorClass, arch)
   const file = quirk?.loader ?? around.site.loaders.get(arch) ?? firmware.loader
   if (file === undefined || !around.hasLoader(file)) {
-    const trouble = `no loader ${file ?? ''} for ${firmware.name}; put it in the depot below ipxe/ or install the distribution's ipxe package`
+    const trouble = `no loader${file ? ` ${file}` : ''} for ${firmware.name}; put it in the depot below ipxe/ or install the distribution's ipxe package`
     return nothing([because('arch', `option 93 is ${arch}: ${firmware.name}`), butNot('loader', trouble)], trouble)
   }
   const asker = client.arrival.mode === 'proxy' ? `${formatMacHyphen(client.mac)}/` : ''

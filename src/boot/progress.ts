@@ -60,15 +60,17 @@ function readBoot(events: readonly BootEvent[]): Boot {
     startedAt: (events[0] as BootEvent).at,
     lastAt: (events.at(-1) as BootEvent).at,
     seen,
-    due: findDue(seen),
+    due: findDue(
+      seen,
+      events.findLast(({ kind }) => kind === 'script'),
+    ),
     isUp: seen.has('up'),
     trouble: events.filter(({ kind }) => !isStep(kind) && !['inform', 'release', 'script-offered'].includes(kind)),
   }
 }
 
-/** What must still come: all steps that are not optional, and those that the script promised (its detail `offers` lists them). */
-function findDue(seen: ReadonlyMap<BootStep, BootEvent>): BootStep[] {
-  const script = seen.get('script')
+/** What must still come: all steps that are not optional, and those that the newest script promised (its detail `offers` lists them): a station may have waited before. */
+function findDue(seen: ReadonlyMap<BootStep, BootEvent>, script: BootEvent | undefined): BootStep[] {
   if (script && script.detail?.boots === false) return []
   const promised = String(script?.detail?.offers ?? '').split(',')
   return bootSteps.filter((step) => !seen.has(step) && (!optional.has(step) || promised.includes(step)))
