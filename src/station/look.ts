@@ -35,16 +35,21 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
   const running = new Map<string, Promise<Version>>()
 
   function look(depotPath: string): Maybe<Version> {
+    // What is remembered was checked; names outside begin with a slash and are not for those who ask by a depot path.
+    const version = depotPath.startsWith('/') ? undefined : recall(depotPath)
+    if (version) return version
     checkServed(depotPath)
-    return lookAt(depotPath, () => locate(depot, depotPath))
+    return lookFresh(depotPath, () => locate(depot, depotPath))
   }
 
-  function lookAt(name: string, find: () => Promise<string>): Maybe<Version> {
+  function recall(name: string): Version | undefined {
     const entry = known.get(name)
-    if (entry && now() - entry.checkedAt < revalidateMs) {
-      if (entry.found instanceof MissingError) throw entry.found
-      return entry.found
-    }
+    if (!entry || now() - entry.checkedAt >= revalidateMs) return undefined
+    if (entry.found instanceof MissingError) throw entry.found
+    return entry.found
+  }
+
+  function lookFresh(name: string, find: () => Promise<string>): Promise<Version> {
     let looking = running.get(name)
     if (!looking) {
       looking = lookNow(name, find).finally(() => running.delete(name))
@@ -78,7 +83,7 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
     if (oldest !== undefined) known.delete(oldest)
   }
 
-  return { look, lookOutside: (path) => lookAt(path, () => realpath(path)), forget: (name) => known.delete(name) }
+  return { look, lookOutside: (path) => recall(path) ?? lookFresh(path, () => realpath(path)), forget: (name) => known.delete(name) }
 }
 
 /** The real path of a served file. Every link is followed, and must end inside the depot, at a path that may be served itself. */

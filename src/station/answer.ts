@@ -1,0 +1,91 @@
+// THE ONE GATE: what a station gets, whoever asks: DHCP (decide), the door (plan, findOverlay) and `explain`.
+// The rules are boot/decide's; the gate brings what they must know: records, loaders, overlays, the files that are there.
+import type { Mac } from '../boot/address.ts'
+import type { Client, Facts } from '../boot/client.ts'
+import { type Decision, decide } from '../boot/decide.ts'
+import type { Emit } from '../boot/event.ts'
+import type { Records, Site, Station } from '../boot/record.ts'
+import type { LoaderLibrary } from '../ipxe/library.ts'
+import { createExplainer, type ExplainAsk, type Explanation } from './explain.ts'
+import { createLooks } from './look.ts'
+import { type Maybe, onward } from './maybe.ts'
+import type { GatePlan } from './plan.ts'
+import { createPlanner } from './planner.ts'
+import type { Presence } from './presence.ts'
+import { createQuiet } from './quiet.ts'
+import type { Scripts } from './script.ts'
+import { createShelf, type OverlaySearch } from './shelf.ts'
+
+export type Gate = {
+  /** What a DHCP client gets. Touches no disk, but for loaders that were not asked about for some seconds. */
+  readonly decide: (client: Client) => Decision
+  /** What a station's script does; `chosen` is the profile picked in its menu. Never throws. */
+  readonly plan: (mac: Mac, facts: Facts, chosen?: string) => Maybe<GatePlan>
+  /** The same for somebody whose MAC is not known: the default profile with the default overlay, or undefined when that cannot be served. */
+  readonly planForAnybody: (facts: Facts) => Maybe<GatePlan | undefined>
+  readonly findOverlay: (mac: Mac) => Maybe<OverlaySearch>
+  /** An overlay by its own path (`configs/default.tar.gz`), checked. */
+  readonly checkOverlay: (path: string) => Maybe<OverlaySearch>
+  /** The next answer about this overlay comes from the disk. */
+  readonly forgetOverlay: (path: string) => void
+  readonly findStationByUuid: (uuids: readonly string[]) => Station | undefined
+  readonly records: () => Records
+  /** All that this MAC would get, and why. Sends nothing and tells nobody. */
+  readonly explain: (mac: Mac, ask?: ExplainAsk) => Promise<Explanation>
+}
+
+export type GateOptions = {
+  readonly depot: string
+  readonly records: () => Records
+  readonly site: () => Site
+  readonly loaders: LoaderLibrary
+  readonly presence: Presence
+  readonly scripts: Scripts
+  readonly now: () => number
+  readonly emit: Emit
+  /** How long a look at the depot is believed. */
+  readonly revalidateMs?: number
+}
+
+export function createGate(options: GateOptions): Gate {
+  const { depot, records, site, loaders, presence, now, emit, revalidateMs = 100 } = options
+  const shelf = createShelf({ depot, now, revalidateMs })
+  const planner = createPlanner({ shelf, looks: createLooks({ depot, now, revalidateMs }), records, site })
+  const quiet = createQuiet({ now, everyMs: 60_000 })
+  const hasLoader = (file: string): boolean => loaders.find(file) !== undefined
+  const findOverlay = (mac: Mac): Maybe<OverlaySearch> => shelf.find(mac, records().stationByMac.get(mac))
+
+  function plan(mac: Mac, facts: Facts, chosen?: string): Maybe<GatePlan> {
+    return onward(planner.plan(mac, facts, chosen), (planned) => {
+      if (planned.broken !== undefined && quiet.mayTell(planned.broken)) tellBroken(mac, planned.broken, planned.plan)
+      return planned.plan
+    })
+  }
+
+  function tellBroken(mac: Mac, file: string, { why }: GatePlan): void {
+    const reason = why.find(({ rule, held }) => rule === 'overlay' && !held)?.text ?? file
+    emit({ at: now(), kind: 'overlay-broken', mac, detail: { file, reason } })
+  }
+
+  const decideWith = (client: Client, sinceLoaderMs: number | undefined): Decision =>
+    decide(client, { site: site(), records: records(), hasLoader, sinceLoaderMs })
+
+  return {
+    decide: (client) => decideWith(client, presence.sinceLoaderMs(client.mac)),
+    plan,
+    planForAnybody: planner.planForAnybody,
+    findOverlay,
+    checkOverlay: shelf.check,
+    forgetOverlay: shelf.forget,
+    findStationByUuid: (uuids) => records().stations.find(({ uuid }) => uuid !== undefined && uuids.includes(uuid)),
+    records,
+    explain: createExplainer({
+      decide: (client) => decideWith(client, undefined),
+      plan: (mac, facts) => onward(planner.plan(mac, facts), (planned) => planned.plan),
+      findOverlay,
+      records,
+      loaders,
+      scripts: options.scripts,
+    }),
+  }
+}

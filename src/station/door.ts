@@ -1,0 +1,203 @@
+// The door: from a name in a TFTP or HTTP request to its bytes, and to the event when they are out. Called by the wiring of both protocols.
+// It decides nothing; it asks the gate. One name space for both: see name.ts.
+import type { Ipv4, Mac } from '../boot/address.ts'
+import type { Facts } from '../boot/client.ts'
+import type { Content } from '../boot/content.ts'
+import { MissingError, OutsideError } from '../boot/error.ts'
+import type { BootEvent, Emit, EventKind } from '../boot/event.ts'
+import type { LoaderLibrary } from '../ipxe/library.ts'
+import type { Gate } from './answer.ts'
+import { textContent } from './content.ts'
+import type { Files } from './file.ts'
+import { onward, type Maybe, orElse } from './maybe.ts'
+import { type Asked, type PxelinuxKey, readName } from './name.ts'
+import type { GatePlan } from './plan.ts'
+import type { Presence } from './presence.ts'
+import { createQuiet } from './quiet.ts'
+import type { Scripts } from './script.ts'
+import type { FoundOverlay, OverlaySearch } from './shelf.ts'
+import { isLoaderName, stepOf } from './step.ts'
+import { url } from './text.ts'
+import { createRenderer, type ScriptForm } from './view.ts'
+
+/** `name` is decoded and without a query. `range`: only a part is wanted, so a part that ends well counts as the whole. */
+export type DoorRequest = {
+  readonly name: string
+  readonly peer: string
+  readonly via: 'tftp' | 'http'
+  readonly httpBase: string
+  readonly facts?: Facts
+  readonly range?: boolean
+}
+
+/** `done` makes the event of the step; to be called when the last byte is out, with the number of bytes sent. */
+export type Opened = { readonly content: Content; readonly done: (sentBytes: number) => void }
+
+export type Door = {
+  /**
+   * The bytes under this name, for this peer; at once where they are in memory. Throws or rejects with MissingError when there is nothing under
+   * the name or the station is to have nothing, InputError when the request makes no sense, OutsideError when the disk fails.
+   */
+  readonly open: (request: DoorRequest) => Maybe<Opened>
+}
+
+export type DoorOptions = {
+  readonly gate: Gate
+  readonly scripts: Scripts
+  readonly files: Files
+  readonly loaders: LoaderLibrary
+  readonly presence: Presence
+  readonly emit: Emit
+  readonly now: () => number
+}
+
+/** One request on its way: who it is, and what to say when it is out. */
+type Visit = {
+  readonly request: DoorRequest
+  readonly facts: Facts
+  readonly mac: Mac | undefined
+  readonly ip: Ipv4 | undefined
+  readonly startedAt: number
+}
+type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly detail?: NonNullable<BootEvent['detail']> }
+
+export function createDoor({ gate, scripts, files, loaders, presence, emit, now }: DoorOptions): Door {
+  const quiet = createQuiet({ now })
+  const render = createRenderer(scripts)
+
+  function open(request: DoorRequest): Maybe<Opened> {
+    const asked = readName(request.name)
+    const peer = request.peer.replace(/^::ffff:/, '')
+    const named = 'mac' in asked ? asked.mac : undefined
+    // An overlay may be fetched by an operator to look at it; the other names with a MAC are for stations.
+    if (named && asked.kind !== 'overlay') presence.learn(peer, named)
+    const mac = named ?? presence.find(peer)
+    const ip = /^[0-9.]{7,15}$/.test(peer) ? (peer as Ipv4) : undefined
+    const visit: Visit = { request, facts: cleanFacts(request.facts), mac, ip, startedAt: now() }
+    return orElse(
+      () => openAsked(asked, visit),
+      (error) => {
+        tellMissing(error, asked, visit, peer)
+        throw error
+      },
+    )
+  }
+
+  function openAsked(asked: Asked, visit: Visit): Maybe<Opened> {
+    if (asked.kind === 'boot') return openBootScript(visit)
+    if (asked.kind === 'gpxe') return openGpxeScript(visit)
+    if (asked.kind === 'station') return openScript(visit, asked.mac, 'ipxe', asked.profile)
+    if (asked.kind === 'pxelinux') return openPxelinux(visit, asked)
+    if (asked.kind === 'overlay') return openOverlay(visit, asked.mac, () => gate.findOverlay(asked.mac))
+    return openFile(visit, asked.path)
+  }
+
+  function openBootScript(visit: Visit, shebang = 'ipxe'): Opened {
+    const text = scripts.render('boot.ipxe', { shebang, base: url(visit.request.httpBase) })
+    return opened(visit, textContent(text), { kind: 'script-offered' })
+  }
+
+  /** For a MAC that is known as that station's script; for others the default, when that can be served; else the script that finds out who asks. */
+  function openGpxeScript(visit: Visit): Maybe<Opened> {
+    if (visit.mac) return openScript(visit, visit.mac, 'gpxe')
+    return onward(gate.planForAnybody(visit.facts), (plan) => (plan ? openPlan(visit, plan, undefined, 'gpxe') : openBootScript(visit, 'gpxe')))
+  }
+
+  function openScript(visit: Visit, mac: Mac, form: ScriptForm, chosen?: string, root?: string): Maybe<Opened> {
+    return onward(gate.plan(mac, visit.facts, chosen), (plan) => openPlan(visit, plan, mac, form, root))
+  }
+
+  function openPlan(visit: Visit, plan: GatePlan, mac: Mac | undefined, form: ScriptForm, root?: string): Opened {
+    const ask = { httpBase: visit.request.httpBase, form, ...(mac && { mac }), ...(root !== undefined && { root }) }
+    const script = render(plan, ask)
+    const { profile, boots, refused } = script
+    if (refused !== undefined && quiet.mayTell(`refused ${mac} ${refused}`))
+      tell(visit, 'script-refused', mac, { profile: plan.profile.name, reason: refused })
+    const offers = script.offers.join(',')
+    return opened(visit, script.content, { kind: 'script', mac, detail: { profile, boots, ...(offers && { offers }) } })
+  }
+
+  /** A file of the depot goes first: it is the operator's, or PXE Pilot's link. */
+  function openPxelinux(visit: Visit, asked: Asked & { kind: 'pxelinux' }): Maybe<Opened> {
+    return orElse(
+      () => onward(files.open(asked.path), (content) => opened(visit, content, { kind: 'script-offered' })),
+      (error) => {
+        const mac = error instanceof MissingError && asked.key ? findKeyMac(asked.key, visit) : undefined
+        if (!mac) throw error
+        return openScript(visit, mac, 'pxelinux', undefined, asked.isAtRoot ? '' : '/')
+      },
+    )
+  }
+
+  function findKeyMac(key: PxelinuxKey, visit: Visit): Mac | undefined {
+    if (key.by === 'mac') return key.mac
+    if (key.by === 'ip') return presence.find(key.ip)
+    if (key.by === 'uuid') return gate.findStationByUuid(key.uuids)?.macs[0]
+    return visit.mac
+  }
+
+  function openOverlay(visit: Visit, mac: Mac | undefined, search: () => Maybe<OverlaySearch>, attempt = 0): Maybe<Opened> {
+    return onward(search(), (overlay) => {
+      if ('missing' in overlay) throw new MissingError('overlay-missing', overlay.missing)
+      return onward(files.open(overlay.path), (content) => {
+        if (content.etag.split('#', 1)[0] === overlay.identity) return opened(visit, content, overlayStep(overlay, mac))
+        // The file changed between the look through it and now: nothing goes out that was not looked through.
+        content.close()
+        gate.forgetOverlay(overlay.path)
+        if (attempt >= 5) throw new OutsideError('file-changed', `${overlay.path} changes faster than it can be read`, true)
+        return openOverlay(visit, mac, search, attempt + 1)
+      })
+    })
+  }
+
+  const overlayStep = ({ path, from, report }: FoundOverlay, mac: Mac | undefined): Step => ({
+    kind: 'overlay',
+    mac,
+    detail: { path, from, ...(report.warnings.length && { warnings: report.warnings.map(({ code }) => code).join(',') }) },
+  })
+
+  function openFile(visit: Visit, path: string): Maybe<Opened> {
+    if (/^configs\/.+\.gz$/.test(path)) return openOverlay(visit, visit.mac, () => gate.checkOverlay(path))
+    const loader = isLoaderName(path) ? loaders.find(path.replace(/^ipxe\//, '')) : undefined
+    if (loader) {
+      const content = loader.depotPath === undefined ? files.openOutside(loader.path) : files.open(loader.depotPath)
+      return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
+    }
+    const kind = stepOf(path, gate.records())
+    return onward(files.open(path), (content) => opened(visit, content, kind && { kind }))
+  }
+
+  function opened(visit: Visit, content: Content, step: Step | undefined): Opened {
+    let isTold = false
+    return {
+      content,
+      done: (sentBytes) => {
+        if (isTold || !(visit.request.range || sentBytes >= content.sizeBytes)) return
+        isTold = true
+        const mac = step?.mac ?? visit.mac
+        if (step?.kind === 'loader' && mac) presence.loaderFetched(mac)
+        if (step) tell(visit, step.kind, mac, { ...step.detail, sizeBytes: content.sizeBytes, durationMs: Math.max(0, now() - visit.startedAt) })
+      },
+    }
+  }
+
+  function tell({ request, ip }: Visit, kind: EventKind, mac: Mac | undefined, detail: NonNullable<BootEvent['detail']>): void {
+    const file = request.name.replace(/[^ -~]+/g, '?').slice(0, 200)
+    emit({ at: now(), kind, ...(mac && { mac }), ...(ip && { ip }), detail: { file, via: request.via, ...detail } })
+  }
+
+  function tellMissing(error: unknown, asked: Asked, visit: Visit, peer: string): void {
+    // pxelinux asks for a dozen names in turn; only the last is worth a word.
+    if (!(error instanceof MissingError) || (asked.kind === 'pxelinux' && asked.key?.by !== 'default')) return
+    const kind = error.code === 'overlay-missing' ? 'overlay-missing' : error.code === 'script-refused' ? 'script-refused' : 'file-missing'
+    if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: error.message })
+  }
+
+  return { open }
+}
+
+/** Lore: boards without a UUID of their own report one of zeros or ones; it must not make them one station. */
+function cleanFacts({ uuid, ...facts }: Facts = {}): Facts {
+  const lower = uuid?.toLowerCase()
+  return lower && !/^(0|f|-)+$/.test(lower) ? { ...facts, uuid: lower } : facts
+}

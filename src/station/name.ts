@@ -1,0 +1,79 @@
+// From the name in a request to what is asked for: one name space for TFTP and HTTP. Pure; used by the door.
+// A name may begin with a MAC as its first folder, which says who asks and is no part of the file's path.
+import { findMac, type Ipv4, type Mac, numberToIpv4 } from '../boot/address.ts'
+
+/** How pxelinux names itself when it looks for its configuration, most exact first. */
+export type PxelinuxKey =
+  | { readonly by: 'uuid'; readonly uuids: readonly string[] }
+  | { readonly by: 'mac'; readonly mac: Mac }
+  | { readonly by: 'ip'; readonly ip: Ipv4 }
+  | { readonly by: 'default' }
+
+/** What a name means. `mac` is who asks, when the name says it. */
+export type Asked =
+  /** The script that loops over the cards; also under the name that UEFI builds of iPXE ask for by themselves. */
+  | { readonly kind: 'boot'; readonly mac?: Mac }
+  | { readonly kind: 'gpxe'; readonly mac?: Mac }
+  /** One station's script; `profile` is what was chosen in its menu. */
+  | { readonly kind: 'station'; readonly mac: Mac; readonly profile?: string }
+  | { readonly kind: 'pxelinux'; readonly path: string; readonly key?: PxelinuxKey; readonly isAtRoot: boolean; readonly mac?: Mac }
+  | { readonly kind: 'overlay'; readonly mac: Mac }
+  | { readonly kind: 'file'; readonly path: string; readonly mac?: Mac }
+
+const maxNameLength = 1024
+
+/** Reads a name as it came, percent signs already decoded. Total: any text gives an answer, at worst a file that nobody has. */
+export function readName(name: string): Asked {
+  // Lore: some UEFI and Windows loaders write backslashes, several ROMs a leading slash.
+  const path = name
+    .slice(0, maxNameLength + 1)
+    .replaceAll('\\', '/')
+    .replace(/\/{2,}/g, '/')
+    .replace(/^\//, '')
+  const slash = path.indexOf('/')
+  const mac = slash > 0 ? findStationMac(path.slice(0, slash)) : undefined
+  return mac ? { mac, ...readPath(path.slice(slash + 1)) } : readPath(path)
+}
+
+/** A MAC in any spelling, also with pxelinux's hardware type in front (`01-`). */
+function findStationMac(text: string): Mac | undefined {
+  // 12 to 20 characters; everything else is no MAC, and finding that out by an exception costs more than the rest of the request.
+  if (text.length < 12 || text.length > 20) return undefined
+  return findMac(text) ?? (/^01[-:]/.test(text) ? findMac(text.slice(3)) : undefined)
+}
+
+function readPath(path: string): Asked {
+  const base = path.slice(path.lastIndexOf('/') + 1)
+  if (base === 'autoexec.ipxe' || path === 'boot.ipxe') return { kind: 'boot' }
+  if (path === 'gpxe-script') return { kind: 'gpxe' }
+  const script = /^boot\/([^/]+?)(?:\/([A-Za-z0-9][A-Za-z0-9_.-]{0,62}))?\.ipxe$/.exec(path)
+  const scriptMac = script && findStationMac(script[1] as string)
+  if (scriptMac) return { kind: 'station', mac: scriptMac, ...(script[2] && { profile: script[2] }) }
+  const overlayMac = findStationMac(/^configs\/([^/]+?)(?:\.apkovl)?\.tar\.gz$/.exec(path)?.[1] ?? '')
+  if (overlayMac) return { kind: 'overlay', mac: overlayMac }
+  return readPxelinux(path) ?? { kind: 'file', path }
+}
+
+/** `pxelinux.cfg/<key>` in any folder; the depot knows it at its top. */
+function readPxelinux(path: string): Asked | undefined {
+  const found = /^(.*\/)?(pxelinux\.cfg\/([^/]+))$/.exec(path)
+  if (!found) return undefined
+  const key = readPxelinuxKey(found[3] as string)
+  return { kind: 'pxelinux', path: found[2] as string, isAtRoot: !found[1], ...(key && { key }) }
+}
+
+function readPxelinuxKey(text: string): PxelinuxKey | undefined {
+  if (text === 'default') return { by: 'default' }
+  const uuid = text.toLowerCase()
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return { by: 'uuid', uuids: [uuid, swapUuid(uuid)] }
+  const mac = text.startsWith('01-') ? findMac(text.slice(3)) : undefined
+  if (mac) return { by: 'mac', mac }
+  return /^[0-9A-F]{8}$/.test(text) ? { by: 'ip', ip: numberToIpv4(Number.parseInt(text, 16)) } : undefined
+}
+
+/** Lore: pxelinux prints the UUID's bytes as they were sent; the first three fields are little-endian there (pxelinux 6.04). */
+function swapUuid(uuid: string): string {
+  const swap = (field: string): string => (field.match(/../g) as string[]).reverse().join('')
+  const [first = '', second = '', third = '', ...rest] = uuid.split('-')
+  return [swap(first), swap(second), swap(third), ...rest].join('-')
+}

@@ -1,0 +1,92 @@
+// One EJS template: compiled once, strict, with every printed value held to text.ts, and mistakes told with file and line. Used by script.
+// A template is code and runs with our rights: only files that the operator owns get here.
+import { Script } from 'node:vm'
+import ejs from 'ejs'
+import { InputError } from '../boot/error.ts'
+import { print } from './text.ts'
+
+/** A compiled template. `file` is for people (`templates/wait.ipxe.ejs`). */
+export type Template = {
+  readonly file: string
+  readonly text: string
+  /** Tells versions of one template apart. */
+  readonly version: number
+  /** Throws InputError `template-failed` with file and line. */
+  readonly run: (data: object) => string
+}
+
+type Options = { readonly file: string; readonly text: string; readonly include: (name: string) => Template }
+
+let versions = 0
+
+/** Throws InputError `template-syntax` with file and line. */
+export function compileTemplate({ file, text, include }: Options): Template {
+  const options: ejs.Options & { async?: false } = {
+    strict: true,
+    localsName: 'it',
+    filename: file,
+    escape: print,
+    // EJS keeps what it included under this name; the version keeps an edited partial from being taken for the old one.
+    cache: true,
+    includer: (name) => {
+      const partial = include(name)
+      return { filename: `${partial.file}#${partial.version}`, template: partial.text.replace(/\n$/, '') } as unknown as ejs.IncluderResult
+    },
+  }
+  const run = compile(text, options, file)
+  return {
+    file,
+    text,
+    version: ++versions,
+    run: (data) => {
+      try {
+        return run(data)
+      } catch (error) {
+        throw explainFailure(error, file)
+      }
+    },
+  }
+}
+
+function compile(text: string, options: ejs.Options & { async?: false }, file: string): (data: object) => string {
+  try {
+    return ejs.compile(text, options) as (data: object) => string
+  } catch (error) {
+    const line = findSyntaxLine(text, options)
+    const message = (error as Error).message.split('\n', 1)[0]?.replace(/ in \S+ while compiling ejs$/, '') ?? 'cannot be compiled'
+    throw new InputError('template-syntax', message, { file, ...(line !== undefined && { line }) }, { cause: error })
+  }
+}
+
+/** The template's line where its code cannot be parsed: EJS does not tell it, but leaves marks (`__line = 7`) in the code that it makes. */
+function findSyntaxLine(text: string, options: ejs.Options): number | undefined {
+  const unclosed = findUnclosedTag(text)
+  if (unclosed !== undefined) return unclosed
+  const template = new ejs.Template(text, options) as unknown as { generateSource(): void; source: string }
+  template.generateSource()
+  try {
+    new Script(`(function () {\n${template.source}\n})`, { filename: 'template' })
+    return undefined
+  } catch (error) {
+    const failedAt = Number(/^template:([0-9]+)/.exec((error as Error).stack ?? '')?.[1] ?? 0)
+    const before = template.source
+      .split('\n')
+      .slice(0, Math.max(0, failedAt - 1))
+      .join('\n')
+    return Number([...before.matchAll(/__line = ([0-9]+)/g)].at(-1)?.[1] ?? 1)
+  }
+}
+
+function findUnclosedTag(text: string): number | undefined {
+  const parts = text.split('<%')
+  const open = parts.findIndex((part, index) => index > 0 && !part.startsWith('%') && !part.includes('%>'))
+  return open < 0 ? undefined : parts.slice(0, open).join('<%').split('\n').length
+}
+
+/** EJS puts `<file>:<line>`, the lines around and an empty line before the message; the innermost template comes last. */
+function explainFailure(error: unknown, file: string): InputError {
+  const told = error instanceof Error ? error.message : String(error)
+  const place = [...told.matchAll(/^(\S+\.ejs)(?:#[0-9]+)?:([0-9]+)$/gm)].at(-1)
+  const message = told.split('\n\n').at(-1) ?? told
+  return new InputError('template-failed', message, { file: place?.[1] ?? file, ...(place && { line: Number(place[2]) }) }, { cause: error })
+}
