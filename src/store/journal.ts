@@ -58,9 +58,9 @@ export async function openJournal<T>(path: string, options: JournalOptions<T>): 
 }
 
 /** Bad lines go to `<file>.bad` first, then the file is made again from the good ones: at no moment is a line in neither. */
-async function setAside<T>(path: string, { bad, lines }: Replay<T>): Promise<void> {
+async function setAside<T>(path: string, { bad, clean }: Replay<T>): Promise<void> {
   await appendFile(`${path}.bad`, encodeLines(bad.map(({ text }) => text)), { mode: 0o600, flush: true })
-  await writeAtomic(path, encodeLines(lines))
+  await writeAtomic(path, clean())
 }
 
 async function mendEnd<T>(file: FileHandle, replay: Replay<T>): Promise<void> {

@@ -6,16 +6,16 @@ import { codeOf } from './atomic.ts'
 /** A whole line that cannot be understood. `line` counts from 1; `text` is as it stands in the file. */
 export type BadLine = { readonly line: number; readonly text: string; readonly reason: string }
 
-/** What a journal held. `goodBytes` is where the torn end begins: everything after it was never acknowledged. */
+/** What a journal held. Everything after `goodBytes` is a torn end that was never acknowledged. */
 export type Replay<T> = {
   readonly entries: readonly T[]
-  /** The lines of the entries, as they stand in the file. */
-  readonly lines: readonly string[]
   readonly bad: readonly BadLine[]
   readonly goodBytes: number
   readonly fileBytes: number
   /** The last line is whole but lacks its newline (an editor saved the file). */
   readonly lacksNewline: boolean
+  /** The file's bytes without bad lines and torn end, each line with its newline. */
+  readonly clean: () => Buffer
 }
 
 export type ReplayOptions<T> = {
@@ -41,33 +41,34 @@ export async function replayJournal<T>(path: string, options: ReplayOptions<T>):
 /** The same for bytes that are at hand. Never throws. */
 export function readJournalBytes<T>(bytes: Buffer, { read, last = Number.POSITIVE_INFINITY }: ReplayOptions<T>): Replay<T> {
   const entries: T[] = []
-  const lines: string[] = []
   const bad: BadLine[] = []
+  const good: Buffer[] = []
   let start = startOfLast(bytes, last)
+  let goodFrom = start
   let line = start === 0 ? 1 : countLines(bytes, start) + 1
   for (let end = bytes.indexOf(newline, start); end !== -1; end = bytes.indexOf(newline, start), line++) {
-    const text = bytes.toString('utf8', start, end)
-    const outcome = readLine(text, read)
-    if ('entry' in outcome) {
-      entries.push(outcome.entry)
-      lines.push(text)
-    } else bad.push({ line, text, reason: outcome.reason })
+    const outcome = readLine(bytes.toString('utf8', start, end), read)
+    if ('entry' in outcome) entries.push(outcome.entry)
+    else {
+      bad.push({ line, ...outcome })
+      good.push(bytes.subarray(goodFrom, start))
+      goodFrom = end + 1
+    }
     start = end + 1
   }
   const tail = start < bytes.length ? readLine(bytes.toString('utf8', start), read) : undefined
-  const isWhole = tail !== undefined && 'entry' in tail
-  if (isWhole) {
-    entries.push(tail.entry)
-    lines.push(bytes.toString('utf8', start))
-  }
-  return { entries, lines, bad, goodBytes: isWhole ? bytes.length : start, fileBytes: bytes.length, lacksNewline: isWhole }
+  const lacksNewline = tail !== undefined && 'entry' in tail
+  if (lacksNewline) entries.push(tail.entry)
+  const goodBytes = lacksNewline ? bytes.length : start
+  const clean = () => Buffer.concat([...good, bytes.subarray(goodFrom, goodBytes), Buffer.from(lacksNewline ? '\n' : '')])
+  return { entries, bad, goodBytes, fileBytes: bytes.length, lacksNewline, clean }
 }
 
-function readLine<T>(text: string, read: (value: unknown) => T): { entry: T } | { reason: string } {
+function readLine<T>(text: string, read: (value: unknown) => T): { entry: T } | { text: string; reason: string } {
   try {
     return { entry: read(JSON.parse(text)) }
   } catch (error) {
-    return { reason: (error as Error).message.slice(0, 200) }
+    return { text, reason: (error as Error).message.slice(0, 200) }
   }
 }
 

@@ -113,7 +113,7 @@ describe('openJournal', () => {
       const text = Array.from({ length: Math.floor(random() * 12) }, () => pieces[Math.floor(random() * pieces.length)]).join('')
       const bytes = Buffer.from(text, 'latin1')
       const replay = readJournalBytes(bytes, { read })
-      const mended = Buffer.from(replay.lines.map((line) => `${line}\n`).join(''))
+      const mended = replay.clean()
       const again = readJournalBytes(mended, { read })
       expect([again.entries, again.bad.length, again.goodBytes]).toEqual([replay.entries, 0, mended.length])
       if (round % 1000) continue
