@@ -115,6 +115,7 @@ function checkLength(words: readonly Word[], reserveBytes: number): void {
 
 /** The URL of a path below the depot: every part percent-encoded, nothing in it that a shell or iPXE would read. */
 export function fileUrl(httpBase: string, path: string): string {
+  if (/^[A-Za-z0-9_.+@/-]+$/.test(path)) return `${httpBase}/${path}`
   const parts = path
     .split('/')
     .map((part) => encodeURIComponent(part).replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`))
