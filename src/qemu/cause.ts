@@ -28,7 +28,11 @@ function explainBoot(boot: Boot): string {
   const missing = findSkipped(boot) ?? firstDue(boot)
   const trouble = boot.trouble.at(-1)
   const told = trouble ? ` (${trouble.kind}${trouble.detail?.reason ? `: ${trouble.detail.reason}` : ''})` : ''
-  if (!missing) return `nothing more was due${told}; the script may not boot a system ("bivouac explain" shows it)`
+  const script = boot.seen.get('script')
+  if (script?.detail?.boots === false) {
+    return `its script boots nothing (profile ${script.detail.profile})${told}: "bivouac explain ${script.mac}" tells why`
+  }
+  if (!missing) return `nothing more was due${told}`
   return `${hints[missing] ?? `the step ${missing} did not come`}${told}`
 }
 

@@ -1,5 +1,7 @@
 // Where QEMU and the firmware of virtual PCs stand, on Debian, Alpine and Fedora. Used by machine.
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { MissingError } from '../boot/error.ts'
 import { installHint, needTool } from './tool.ts'
 
@@ -17,7 +19,7 @@ const uefiPairs: readonly UefiFirmware[] = [
 
 /** The emulator of a 64-bit PC. Throws MissingError `tool-missing` that names the package. */
 export const findQemu = (): string =>
-  needTool('qemu-system-x86_64', { apt: 'qemu-system-x86', apk: 'qemu-system-x86_64 qemu-hw-display-virtio-vga', dnf: 'qemu-system-x86-core' })
+  needTool('qemu-system-x86_64', { apt: 'qemu-system-x86', apk: 'qemu-system-x86_64', dnf: 'qemu-system-x86-core' })
 
 /** Throws MissingError `firmware-missing` that names the package. */
 export function findUefi(pairs: readonly UefiFirmware[] = uefiPairs): UefiFirmware {
@@ -30,12 +32,11 @@ export function findUefi(pairs: readonly UefiFirmware[] = uefiPairs): UefiFirmwa
   return found
 }
 
-const romFolders = ['/usr/lib/ipxe/qemu', '/usr/share/qemu', '/usr/share/ipxe/qemu', '/usr/share/ipxe', '/usr/share/qemu-firmware']
-
-/** Does QEMU have a boot ROM (iPXE) for this card? Without one, a BIOS machine cannot boot from the network. Throws MissingError `firmware-missing`. */
-export function needBootRom(names: readonly string[]): void {
-  const isThere = romFolders.some((folder) => names.some((name) => existsSync(`${folder}/${name}`)))
-  if (isThere) return
+/** Does this QEMU have a boot ROM (iPXE) for the card? Without one a machine cannot boot from it. Throws MissingError `firmware-missing`. */
+export function needBootRom(qemu: string, names: readonly string[]): void {
+  const { stdout } = spawnSync(qemu, ['-L', 'help'], { encoding: 'utf8', timeout: 10_000 })
+  const folders = (stdout ?? '').split('\n').filter(Boolean)
+  if (!folders.length || folders.some((folder) => names.some((name) => existsSync(join(folder, name))))) return
   const hint = installHint({ apt: 'ipxe-qemu', apk: 'qemu-system-x86_64', dnf: 'ipxe-roms-qemu' })
   throw new MissingError('firmware-missing', `QEMU has no network boot ROM (${names[0]}). To install it: ${hint}`)
 }

@@ -88,7 +88,7 @@ async function chooseDepot({ depot, stateFolder, onStep }: TryOptions, folder: s
   const own = join(folder, 'depot')
   const release = await makeDepot({ folder: own, cache: join(stateFolder, 'stand-in'), mac: tryMac, hostname: 'try', tell: onStep })
   onStep(`boots a stand-in, not Alpine (kernel ${release.version} from ${release.from}): the depot has no x86_64 release`)
-  onStep(`  with an overlay for this MAC. For the real thing: put Alpine's netboot files below releases/ and configs/${tryMac}.tar.gz`)
+  onStep(`  with an overlay for this MAC. For the real thing: docs/first-station.md, with a record and an overlay for ${tryMac}`)
   return { depot: own, isStandIn: true }
 }
 
@@ -180,7 +180,7 @@ async function runInside(
   tell: (report: SessionReport) => void,
   signal: AbortSignal,
 ): Promise<SessionResult> {
-  const [program = '', ...words] = [...argv, process.execPath, join(import.meta.dirname, 'inside.ts')]
+  const [program = '', ...words] = [...argv, process.execPath, '--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'inside.ts')]
   const child: ChildProcess = spawn(program, words, { stdio: ['pipe', 'pipe', 'pipe'] })
   const stop = () => child.stdin?.end()
   signal.addEventListener('abort', stop, { once: true })

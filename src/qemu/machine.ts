@@ -82,12 +82,16 @@ function uefiArguments({ code, variables }: UefiFirmware, firmware: MachineFirmw
   ]
 }
 
-function cardArguments({ mac, model = 'virtio-net', link, boots = true, hasRom }: Card, index: number, firmware: MachineFirmware): string[] {
+/** Does the card bring a boot ROM of its own? */
+const hasRom = (card: Card, firmware: MachineFirmware): boolean => card.boots !== false && (firmware === 'bios' || card.hasRom === true)
+
+function cardArguments(card: Card, index: number, firmware: MachineFirmware): string[] {
+  const { mac, model = 'virtio-net', link, boots = true } = card
   const id = `net${index}`
-  const rom = firmware === 'bios' || hasRom ? '' : ',romfile='
+  const rom = hasRom(card, firmware) ? '' : ',romfile='
   const device = model === 'virtio-net' ? 'virtio-net-pci' : model
   const boot = boots ? `,bootindex=${index + 1}` : ''
-  return [...linkArguments(link, index), '-device', `${device},netdev=${id},mac=${mac}${boot}${boots ? rom : ',romfile='}`]
+  return [...linkArguments(link, index), '-device', `${device},netdev=${id},mac=${mac}${boot}${rom}`]
 }
 
 // Lore: iPXE asks for IPv6 routers and goes on only after 16 s of silence. A tap interface shares its hub with a user network that
@@ -120,7 +124,7 @@ export function startMachine(options: MachineOptions): Machine {
   const qemu = findQemu()
   mkdirSync(options.folder, { recursive: true })
   const uefi = options.firmware === 'bios' ? undefined : copyVariables(options.folder)
-  if (!uefi && !options.direct) needBootRom(romNames(options.cards))
+  if (!options.direct && options.cards.some((card) => hasRom(card, options.firmware))) needBootRom(qemu, romNames(options.cards))
   const [program = qemu, ...words] = [...(options.launcher ?? []), qemu, ...machineArguments(options, uefi)]
   const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const serial = createSerial()

@@ -89,7 +89,8 @@ async function watchBoot(
   for await (const event of followEvents(plan.serverBase, mac, startedAt - 1, ending.signal)) {
     events.push(event)
     tell({ kind: 'event', afterMs: event.at - startedAt, event })
-    if (event.kind === 'up') ending.abort()
+    // A script that boots nothing waits for somebody to change the depot: nothing will change during a try.
+    if (event.kind === 'up' || (event.kind === 'script' && event.detail?.boots === false)) ending.abort()
   }
   clearTimeout(limit)
   const isUp = hasLogin || events.some(({ kind }) => kind === 'up')

@@ -20,7 +20,7 @@ describe('explainFailure', () => {
     ['a kernel that fails', [script, event('kernel'), event('initramfs')], 'x', /did not fetch its overlay/],
     ['a skipped overlay', [script, event('kernel'), event('initramfs'), event('modloop')], '', /did not fetch its overlay/],
     ['no report', [script, event('kernel'), event('initramfs'), event('overlay'), event('modloop')], '', /did not report/],
-    ['a script that boots nothing', [event('script', { boots: false })], '', /may not boot a system/],
+    ['a script that boots nothing', [event('script', { boots: false, profile: 'wait' })], '', /boots nothing \(profile wait\).*explain 52:54/],
     ['an open station', [script], 'BVC open-station the overlay did not come\n', /open, without its overlay: the overlay did not come/],
     ['a panic', [script], '[ 1.0] Kernel panic - not syncing: VFS\n', /gave up: Kernel panic - not syncing: VFS/],
   ])('%s', (_, events, serial, expected) => {

@@ -101,6 +101,15 @@ describeBoot([], 'a try on the road http', () => {
     expect(result.serialTail).toContain('vmlinuz-virt')
   })
 
+  it('does not wait with a station that its depot leaves waiting', async () => {
+    const own = join(folder, 'strict')
+    put(`strict/releases/${standInRelease}/vmlinuz-virt`, 'no kernel')
+    put(`strict/releases/${standInRelease}/initramfs-virt`, 'no initramfs')
+    put('strict/configs/default.tar.gz', packOverlay('anybody'))
+    const result = await runTry(makeOptions({ depot: own }))
+    expect(result).toMatchObject({ isUp: false, isStandIn: false, cause: expect.stringMatching(/profile wait.*bivouac explain/) })
+  })
+
   it('ends at once when it is told to', async () => {
     const stop = new AbortController()
     const options = makeOptions({ onSerial: (line) => line.includes('iPXE') && stop.abort(), signal: stop.signal })
