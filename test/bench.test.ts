@@ -70,6 +70,12 @@ describe('the goals', () => {
     expect(judge(faster, [figure('s', 'bivouac', { seconds: 2 }), ...peers])).toMatchObject({ peer: { server: 'b', value: 6 }, result: 3 })
   })
 
+  it('tells the ratio by CPU time for rates', () => {
+    const ours = figure('s', 'bivouac', { rate: 50, cpuMicroseconds: 20 })
+    expect(judge(rate, [ours, figure('s', 'a', { rate: 100, cpuMicroseconds: 30 })]).byCpu).toBe(1.5)
+    expect(judge(rate, [ours, figure('s', 'a', { rate: 100 })]).byCpu).toBeUndefined()
+  })
+
   it('compares with another scenario of ours', () => {
     const figures = [figure('s', 'bivouac', { rate: 95 }), figure('calm', 'bivouac', { rate: 100 }), figure('calm', 'a', { rate: 1 })]
     expect(judge(beside, figures)).toMatchObject({ verdict: 'must only', result: 0.95 })

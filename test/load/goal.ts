@@ -66,6 +66,8 @@ export type Judged = {
   readonly peer?: { readonly server: string; readonly value: number }
   /** Stations of ours that did not come through. */
   readonly failed?: number
+  /** Peer's CPU time for one unit / ours, where both are known: steadier than what a busy machine lets through. */
+  readonly byCpu?: number
   /** In the form's own direction: a ratio, or the value itself. */
   readonly result?: number
 }
@@ -84,7 +86,14 @@ export function judge(goal: Goal, figures: readonly Figure[]): Judged {
   const result = goal.form === 'value' || !peer ? ours : goal.form === 'faster' ? peer.value / ours : ours / peer.value
   const failed = find(goal.scenario, server)?.metrics.failed
   const verdict = failed ? 'missed' : compare(goal, result)
-  return { goal, verdict, ours, result, ...(peer && { peer }), ...(failed && { failed }) }
+  const byCpu = goal.form === 'rate' && peer ? divideCpu(find(goal.scenario, server), find(goal.scenario, peer.server)) : undefined
+  return { goal, verdict, ours, result, ...(peer && { peer }), ...(failed && { failed }), ...(byCpu !== undefined && { byCpu }) }
+}
+
+function divideCpu(ours: Figure | undefined, peer: Figure | undefined): number | undefined {
+  const cpuOf = (one: Figure | undefined) => one?.metrics.cpuMicroseconds ?? one?.metrics.cpuSecondsPerGb
+  const [mine, theirs] = [cpuOf(ours), cpuOf(peer)]
+  return mine && theirs ? theirs / mine : undefined
 }
 
 function findPeer({ scenario, metric, form, against = [], beside }: Goal, figures: readonly Figure[], server: string): Judged['peer'] {

@@ -49,12 +49,12 @@ const isTold = (metrics: Metrics, metric: Metric): boolean => metrics[metric] !=
 export function formatGoals(figures: readonly Figure[]): string {
   const judged = goals.filter(({ scenario }) => figures.some((figure) => figure.scenario === scenario)).map((goal) => judge(goal, figures))
   if (!judged.length) return ''
-  const head = ['goal', 'ours', 'peer', '', 'ratio', 'must', 'goal', '']
+  const head = ['goal', 'ours', 'peer', '', 'ratio', 'by CPU', 'must', 'goal', '']
   return formatTable([head, ...judged.map(formatJudged)])
 }
 
 function formatJudged(one: Judged): string[] {
-  const { goal, ours, peer } = one
+  const { goal, ours, peer, byCpu } = one
   const isValue = goal.form === 'value'
   const title = `${goal.scenario} ${metricTitles.get(goal.metric)}${goal.server ? `, ${goal.server.split('-')[1]}` : ''}`
   const limit = (value: number) => `${isLeast(one) ? '>=' : '<='} ${formatNumber(value)}`
@@ -65,6 +65,7 @@ function formatJudged(one: Judged): string[] {
     isValue ? '' : (peer?.server ?? (goal.against ?? []).join(', ')),
     isValue ? '' : number(peer?.value),
     formatResult(one),
+    byCpu === undefined ? '' : `${formatNumber(byCpu)} x`,
     limit(goal.must),
     limit(goal.goal),
     formatGap(one),

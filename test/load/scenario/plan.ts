@@ -25,7 +25,7 @@ export type Bench = {
   readonly profileFolder?: string | undefined
 }
 /** Measures one started server; the figures come without the server's name. */
-export type Measure = (served: Served, peer: Peer) => Promise<readonly Omit<Figure, 'server'>[]>
+export type Measure = (served: Served, peer: Peer, round: number) => Promise<readonly Omit<Figure, 'server'>[]>
 
 /**
  * Every peer in turn, `rounds` times over, so that noise of the machine falls on all; answers the best round of each scenario. A peer that
@@ -43,7 +43,8 @@ export async function measureAll(bench: Bench, peers: readonly Peer[], measure: 
         bench.say(`left out: ${peer.name} (not installed: ${missing.join(', ')})`)
         continue
       }
-      for (const figure of await measureOne(bench, peer, measure, () => broken.add(peer.name))) {
+      const ofRound: typeof measure = (served, one) => measure(served, one, round)
+      for (const figure of await measureOne(bench, peer, ofRound, () => broken.add(peer.name))) {
         const key = `${figure.scenario} ${figure.server}`
         found.set(key, [...(found.get(key) ?? []), figure])
       }
@@ -57,7 +58,7 @@ async function measureOne(bench: Bench, peer: Peer, measure: Measure, onBroken: 
   try {
     const before = readOtherWork()
     served = await bench.stage.serve(peer)
-    const figures = await measure(served, peer)
+    const figures = await measure(served, peer, 0)
     const disturbance = otherCores(before, readOtherWork(), readCpuSeconds(served.meter))
     bench.say(`${peer.name}: ${figures.map(({ scenario }) => scenario).join(', ')}`)
     return figures.map((figure) => ({ ...figure, server: peer.name, disturbance }))
