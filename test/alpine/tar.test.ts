@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it } from 'vitest'
 import { createTarReader, readTar, type TarEntry } from '../../src/alpine/tar.ts'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
 import { DecodeError, InputError } from '../../src/boot/error.ts'
@@ -192,6 +192,7 @@ function mendChecksum(whole: Uint8Array, start: number): void {
 
 describeWith(['tar', 'busybox'], "tar, read and written by others' programs", () => {
   const folder = mkdtempSync(join(tmpdir(), 'bvc-tar-'))
+  afterAll(() => rmSync(folder, { recursive: true }))
 
   it('is unpacked by GNU tar and by busybox to the same names', () => {
     writeFileSync(join(folder, 'ours.tar'), writeTar(members))
