@@ -173,7 +173,8 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
   const answerAsProxy = (type: MessageType, question: Question): readonly Outgoing[] => {
     const { client, packet } = question
     if (client.stage === 'system') return nothing
-    if (type === 'request') tell('request', question, readOption(packet.options, option.requestedAddress) ?? packet.ciaddr, { server: 'another' })
+    const ip = readOption(packet.options, option.requestedAddress)
+    if (type === 'request' && ip) tell('request', question, ip, { server: 'another' })
     const decision = type === 'discover' ? decide(client) : undefined
     if (!decision || !isBoot(decision)) return nothing
     tell('offer', question, undefined, describe(decision))

@@ -73,26 +73,26 @@ export function createLab(label = ''): Lab {
     return full
   }
   const dress = ({ namespace: at, name, address: cidr, mac }: CableEnd) => {
-    if (mac) ip(at, 'link', 'set', name, 'address', mac)
+    if (mac) ip(at, 'link', 'set', 'dev', name, 'address', mac)
     if (cidr) address(at, name, cidr)
-    ip(at, 'link', 'set', name, 'up')
+    ip(at, 'link', 'set', 'dev', name, 'up')
   }
   const veth = (one: CableEnd, other: CableEnd) => {
-    ip(one.namespace, 'link', 'add', one.name, 'type', 'veth', 'peer', 'name', other.name, 'netns', other.namespace)
+    ip(one.namespace, 'link', 'add', 'name', one.name, 'type', 'veth', 'peer', 'name', other.name, 'netns', other.namespace)
     dress(one)
     dress(other)
   }
   const bridge = (at: string, name: string, ports: readonly string[] = [], cidr?: string) => {
-    ip(at, 'link', 'add', name, 'type', 'bridge', 'forward_delay', '0', 'stp_state', '0')
+    ip(at, 'link', 'add', 'name', name, 'type', 'bridge', 'forward_delay', '0', 'stp_state', '0')
     for (const port of ports) {
-      ip(at, 'link', 'set', port, 'master', name)
-      ip(at, 'link', 'set', port, 'up')
+      ip(at, 'link', 'set', 'dev', port, 'master', name)
+      ip(at, 'link', 'set', 'dev', port, 'up')
     }
     dress({ namespace: at, name, ...(cidr && { address: cidr }) })
   }
   const tag = (at: string, parent: string, id: number) => {
     ip(at, 'link', 'add', 'link', parent, 'name', `${parent}.${id}`, 'type', 'vlan', 'id', String(id))
-    ip(at, 'link', 'set', `${parent}.${id}`, 'up')
+    ip(at, 'link', 'set', 'dev', `${parent}.${id}`, 'up')
   }
   const trunk = (one: CableEnd, other: CableEnd, ids: readonly number[]) => {
     const hasTags = knowsVlans()
