@@ -151,7 +151,7 @@ describe('gpxe-script', () => {
     const text = await room.fetch('gpxe-script')
     expect(text).toMatch(/^#!gpxe\n/)
     expect(text).not.toContain('apkovl')
-    expect(text).toContain('/boot/$' + '{net${nic}/mac:hexhyp}.ipxe')
+    expect(text).toContain(`/boot/\${net\${nic}/mac:hexhyp}.ipxe`)
     // The MAC told, the very same station gets its own.
     expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).toContain('apkovl=')
   })
