@@ -62,7 +62,7 @@ describeBoot(['root', 'ip', 'curl', ...Object.values(syslinux)], 'pxelinux', () 
   it('gets its configuration rendered, and IPAPPEND 2 names the card on the kernel line', async () => {
     const machine = scene.boot('bios', [cardOn(sys, scene.tap('sys0'))])
     await machine.waitFor(/^BVC up \d/m, 120_000)
-    expect(machine.serial.text()).toMatch(/^BVC card eth0 52:54:00:ad:00:02$/m)
+    expect(machine.serial.text()).toMatch(/^BVC card eth0 52:54:00:ad:00:02 by BOOTIF$/m)
     expect(machine.serial.text()).toMatch(/^BVC overlay ok hut-sys$/m)
     const events = await scene.waitForEvent(sys, 'up', 5000)
     expect(kindsOf(events)).toEqual(expect.arrayContaining(['loader', 'script', 'kernel', 'initramfs', 'overlay', 'up']))

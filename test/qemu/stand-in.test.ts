@@ -76,7 +76,7 @@ describeBoot([], 'the stand-in release', () => {
     requests.length = 0
     const line = `ip=dhcp BOOTIF=01-52-54-00-00-00-02 apkovl=BASE/good.apkovl.tar.gz alpine_repo=BASE/repo,BASE/none modloop=BASE/modloop-virt ssh_key=BASE/keys`
     const text = await boot('up', line)
-    expect(text).toMatch(/^BVC card eth\d 52:54:00:00:00:02$/m)
+    expect(text).toMatch(/^BVC card eth\d 52:54:00:00:00:02 by BOOTIF$/m)
     expect(text).toMatch(/^BVC overlay ok hut-1$/m)
     expect(text).toMatch(/^BVC index ok\nBVC index failed$/m)
     expect(text).toMatch(/^BVC modloop ok \d/m)
