@@ -30,15 +30,16 @@ export function createReleaseReader(depot: string) {
 }
 
 /** A mount that went away leaves an empty folder of another device, or none: then nothing is taken for removed. */
-export function createLossWatch(depot: string): () => Promise<Finding | undefined> {
+export function createLossWatch(depot: string, look: (path: string) => Promise<{ dev: number }> = stat): () => Promise<Finding | undefined> {
   let home: number | undefined
+  const find = (path: string) => look(path).catch(() => undefined)
   return async () => {
-    const found = await stat(depot).catch(() => undefined)
+    const found = await find(depot)
     if (home === undefined || found?.dev === home) {
       home = found?.dev
       return undefined
     }
-    const hasRecords = (await stat(join(depot, 'stations')).catch(() => undefined)) ?? (await stat(join(depot, 'profiles')).catch(() => undefined))
+    const hasRecords = (await find(join(depot, 'stations'))) ?? (await find(join(depot, 'profiles')))
     if (found && hasRecords) {
       home = found.dev
       return undefined

@@ -1,7 +1,7 @@
 // Finding releases in the depot: folders below `releases/` that hold one kernel and its initramfs. Used by store/record.
 import type { Dirent } from 'node:fs'
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir, realpath, stat } from 'node:fs/promises'
+import { join, sep } from 'node:path'
 import { depotPathSchema, type Release } from '../boot/record.ts'
 import { codeOf } from './atomic.ts'
 import type { Mistake } from './mistake.ts'
@@ -28,13 +28,16 @@ export async function scanReleases(depot: string): Promise<ReleaseScan> {
     const entries = await listFolder(join(depot, folder))
     if (!entries) continue
     folders.push(folder)
+    const outside = await listOutside(depot, folder, entries)
+    mistakes.push(...outside)
+    const inside = entries.filter(({ name }) => !outside.some(({ file }) => file === `${folder}/${name}`))
     const found = readFolder(
       folder,
-      entries.map(({ name }) => name),
+      inside.map(({ name }) => name),
     )
     if (found && 'id' in found) releases.push(found)
     else if (found) mistakes.push(found)
-    if (folder.split('/').length <= maxDepth) waiting.push(...(await subfolders(depot, folder, entries)))
+    if (folder.split('/').length <= maxDepth) waiting.push(...(await subfolders(depot, folder, inside)))
   }
   return { releases: releases.sort((one, other) => (one.id < other.id ? -1 : 1)), mistakes, folders }
 }
@@ -48,7 +51,7 @@ async function listFolder(path: string): Promise<Dirent[] | undefined> {
   }
 }
 
-/** Links to folders count: releases may lie on another disk. A loop of links ends at the depth limit. */
+/** Folders below, links to folders of the depot too. A loop of links ends at the depth limit. */
 async function subfolders(depot: string, folder: string, entries: readonly Dirent[]): Promise<string[]> {
   const found: string[] = []
   for (const entry of entries) {
@@ -58,6 +61,28 @@ async function subfolders(depot: string, folder: string, entries: readonly Diren
     if (isFolder) found.push(path)
   }
   return found.sort()
+}
+
+/** Links out of the depot are not served, so what they lead to cannot be booted either. */
+async function leadsOutside(depot: string, path: string, entry: Dirent): Promise<boolean> {
+  if (!entry.isSymbolicLink()) return false
+  const [home, target] = await Promise.all([realpath(depot), realpath(join(depot, path)).catch(() => '')])
+  return target !== home && !target.startsWith(home + sep)
+}
+
+async function listOutside(depot: string, folder: string, entries: readonly Dirent[]): Promise<Mistake[]> {
+  const found: Mistake[] = []
+  for (const entry of entries) {
+    const path = `${folder}/${entry.name}`
+    if (!entry.name.startsWith('.') && (await leadsOutside(depot, path, entry))) {
+      found.push({
+        code: 'link-outside',
+        message: 'is a link that leads out of the depot or nowhere; such files are not served: copy them, or mount the other place here',
+        file: path,
+      })
+    }
+  }
+  return found
 }
 
 /** What one folder is: a release, a mistake, or neither. */

@@ -222,6 +222,16 @@ describe('reading again', () => {
     expect(book.current().stations[0]?.group).toBe('two')
   })
 
+  it('answers new records after a reload that was asked for, the same ones after a look that finds nothing new', async () => {
+    const { book } = await openBench({ 'stations/a.yaml': kiosk }, { debounceMs: 3_600_000, recheckMs: 1 })
+    const before = book.current()
+    await new Promise(setImmediate)
+    expect(book.current()).toBe(before)
+    await book.reload()
+    expect(book.current()).not.toBe(before)
+    expect(book.current()).toEqual(before)
+  })
+
   it('keeps a file in force that cannot be read, and says so', async () => {
     const { book, depot, told } = await openBench({ 'stations/a.yaml': kiosk })
     await rm(join(depot, 'stations/a.yaml'))

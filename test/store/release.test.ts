@@ -89,9 +89,32 @@ describe('scanReleases', () => {
     const depot = await makeDepot(...lts('3.22'))
     await symlink('3.22', join(depot, 'releases', 'stable'))
     await symlink('.', join(depot, 'releases', 'loop'))
-    await symlink('nowhere', join(depot, 'releases', 'dangling'))
     const { releases, folders } = await scanReleases(depot)
     expect(releases.map(({ id }) => id)).toContain('stable')
     expect(folders.length).toBeLessThan(100)
+  })
+
+  it('passes over links that lead out of the depot, which are not served, and says so', async () => {
+    const elsewhere = await makeDepot(...lts('3.21'))
+    const depot = await makeDepot(...lts('3.22'), 'releases/mixed/initramfs-lts')
+    await symlink(join(elsewhere, 'releases/3.21'), join(depot, 'releases/other-disk'))
+    await symlink(join(elsewhere, 'releases/3.21/vmlinuz-lts'), join(depot, 'releases/mixed/vmlinuz-lts'))
+    await symlink('nowhere', join(depot, 'releases/dangling'))
+    const { releases, mistakes } = await scanReleases(depot)
+    expect(releases.map(({ id }) => id)).toEqual(['3.22'])
+    expect(mistakes.map(({ code, file }) => `${code} ${file}`).sort()).toEqual([
+      'link-outside releases/dangling',
+      'link-outside releases/mixed/vmlinuz-lts',
+      'link-outside releases/other-disk',
+      'release-incomplete releases/mixed',
+    ])
+  })
+
+  it('takes a depot that is itself a link', async () => {
+    const depot = await makeDepot(...lts('3.22'))
+    const link = join(await makeScratch(), 'depot')
+    await symlink(depot, link)
+    await symlink('3.22', join(depot, 'releases/stable'))
+    expect((await scanReleases(link)).releases.map(({ id }) => id)).toEqual(['3.22', 'stable'])
   })
 })
