@@ -45,7 +45,7 @@ describe('loadConfig', () => {
       dhcp: { sync: true },
       cacheMegabytes: 128,
       networks: [],
-      site: { defaultProfile: 'default', unknown: 'wait', withoutOverlay: 'wait', foreignIpxe: 'script', loaders: new Map(), quirks: [] },
+      site: { defaultProfile: 'alpine', unknown: 'wait', withoutOverlay: 'wait', foreignIpxe: 'script', loaders: new Map(), quirks: [] },
     })
     expect([file, lints]).toEqual([undefined, []])
   })
@@ -121,7 +121,7 @@ describe('flags and environment', () => {
       'http.address': '"127.0.0.1" bivouac.yaml:1',
       cacheMegabytes: '4 environment BIVOUAC_CACHE_MEGABYTES',
       'tftp.port': '6969 default',
-      default: '"default" default',
+      default: '"alpine" default',
       networks: '[] default',
     })
     expect(values.map(({ key }) => key)).toEqual(configKeys.map(({ name }) => name))

@@ -97,7 +97,7 @@ const alpineSchema = z.strictObject({
 })
 export type AlpineProfile = z.infer<typeof alpineSchema>
 
-const plainKinds = ['local', 'menu', 'wait', 'ignore'] as const
+const plainKinds = ['local', 'menu', 'shell', 'wait', 'ignore'] as const
 const plainSchema = <K extends (typeof plainKinds)[number]>(kind: K) =>
   z.strictObject({
     name: nameSchema,
@@ -120,14 +120,22 @@ export const profileSchema = z.discriminatedUnion('kind', [
   alpineSchema,
   plainSchema('local'),
   plainSchema('menu'),
+  plainSchema('shell'),
   plainSchema('wait'),
   plainSchema('ignore'),
   scriptSchema,
 ])
 export type Profile = z.infer<typeof profileSchema>
 
-/** Profiles that are always there, under the name of their kind; a file of the same name replaces one. */
-export const builtInProfiles: readonly Profile[] = plainKinds.map((kind) => ({ name: kind, kind }))
+/**
+ * Profiles that are always there; a file of the same name replaces one. `alpine` boots the depot's one release with the station's overlay; `bare`
+ * the same without an overlay, hence with root and no password: it is had only by this name.
+ */
+export const builtInProfiles: readonly Profile[] = [
+  alpineSchema.parse({ name: 'alpine', kind: 'alpine' }),
+  alpineSchema.parse({ name: 'bare', kind: 'alpine', overlay: 'none' }),
+  ...plainKinds.map((kind) => ({ name: kind, kind })),
+]
 
 /** Kernel, initramfs and modloop that belong together: one folder below `releases/`, found by store. Paths are below the depot. */
 export type Release = {

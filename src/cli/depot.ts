@@ -18,7 +18,7 @@ const layout: Record<string, string | undefined> = {
   apk: undefined,
   ipxe: undefined,
   templates: undefined,
-  'profiles/default.yaml': `# What a known station boots when its record names no profile. All keys: docs/depot.md
+  'profiles/alpine.yaml': `# What a known station boots when its record names no profile. All keys: docs/depot.md
 kind: alpine
 # release: alpine/3.22.2/x86_64/lts    # a folder below releases/; may be left out while there is only one
 # overlay: required                    # no script is given while the station's overlay cannot be served

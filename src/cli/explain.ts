@@ -96,16 +96,22 @@ function sayDecision({ stage, firmware, decision, loader }: ExplainedDecision): 
   sayReasons(decision.why)
 }
 
+/** `10.9.0.50, by its record`, or what else its address will be. */
+function describeAddress(decision: ExplainedDecision['decision']): string {
+  if (decision.kind === 'ignore' || decision.address.from === 'elsewhere') return 'its address from another server'
+  return decision.address.from === 'record' ? `address ${decision.address.ip} by its record` : 'an address of the pool'
+}
+
 function describeDecision(decision: ExplainedDecision['decision']): string {
   switch (decision.kind) {
     case 'ignore':
       return 'no answer'
     case 'lease':
-      return 'an address, nothing to boot'
+      return `${describeAddress(decision)}, nothing to boot`
     case 'loader':
-      return `loader ${decision.via === 'http' ? decision.url : decision.file}`
+      return `${describeAddress(decision)}, loader ${decision.via === 'http' ? decision.url : decision.file}`
     case 'script':
-      return `script ${decision.url}`
+      return `${describeAddress(decision)}, script ${decision.url}`
   }
 }
 

@@ -41,12 +41,10 @@ function lintSite({ config: { site }, placeOf }: Loaded, { profiles }: Records):
     ['unknown', site.unknown],
     ['withoutOverlay', site.withoutOverlay],
   ] as const) {
-    // A new depot has no profile "default" yet; stations wait until it has.
-    const severity = key === 'default' && name === 'default' ? 'warning' : 'error'
     if (!profiles.has(name))
       found.push(
         finding(
-          severity,
+          'error',
           'profile-missing',
           `there is no profile ${name}: such stations wait (there are ${[...profiles.keys()].sort().join(', ')})`,
           placeOf([key]),

@@ -97,7 +97,7 @@ export const configSchema = z.strictObject({
   dhcp: z.strictObject({ sync: z.boolean().default(true) }).prefault({}),
   cacheMegabytes: z.number().int().min(0).max(1_048_576).default(128),
   networks: z.array(networkSchema).max(256).default([]),
-  default: nameSchema.default('default'),
+  default: nameSchema.default('alpine'),
   unknown: nameSchema.default('wait'),
   withoutOverlay: nameSchema.default('wait'),
   foreignIpxe: z.enum(['script', 'loader']).default('script'),

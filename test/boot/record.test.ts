@@ -129,7 +129,8 @@ describe('indexRecords', () => {
 
   it('has only schema-right profiles built in, none of which boots anything', () => {
     for (const profile of builtInProfiles) expect(profileSchema.parse(profile)).toEqual(profile)
-    expect(builtInProfiles.filter(({ kind }) => kind === 'alpine' || kind === 'script')).toEqual([])
+    expect(builtInProfiles.map(({ name }) => name)).toEqual(['alpine', 'bare', 'local', 'menu', 'shell', 'wait', 'ignore'])
+    expect(builtInProfiles.filter((profile) => profile.kind === 'alpine' && profile.overlay === 'none').map(({ name }) => name)).toEqual(['bare'])
   })
 
   it('finds a station by each of its MACs', () => {

@@ -51,7 +51,7 @@ describe('exit codes and messages', () => {
 describe('depot init', () => {
   it('makes a depot once and never overwrites', () => {
     expect(folder.run('depot', 'init').stdout).toMatch(/made configs, configs\/groups/)
-    write('depot/profiles/default.yaml', 'kind: local\n')
+    write('depot/profiles/alpine.yaml', 'kind: local\n')
     expect(folder.run('depot', 'init').stdout).toMatch(/nothing to do/)
     expect(folder.run('--json', 'explain', '52:54:00:12:34:56', '--local').code).toBe(0)
     expect(folder.run('config', 'check')).toMatchObject({ code: 0, stdout: expect.stringMatching(/good\n$/) })

@@ -21,7 +21,7 @@ function fillDepot(): void {
     writeFileSync(join(folder.path, 'depot', name), bytes)
   }
   for (const part of ['vmlinuz', 'initramfs', 'modloop']) write(`releases/alpine/3.22.2/x86_64/lts/${part}-lts`, `${part} bytes`)
-  write('stations/kiosk.yaml', `mac: ${mac}\nprofile: default\n`)
+  write('stations/kiosk.yaml', `mac: ${mac}\nprofile: alpine\n`)
   write(`configs/${mac}.tar.gz`, gzipSync(writeTar([{ kind: 'file', path: 'etc/hostname', bytes: Buffer.from('kiosk\n') }])))
 }
 
@@ -85,7 +85,7 @@ describe('serve', () => {
     expect(folder.run('--server', server.base, 'status').stdout).toMatch(/1 stations/)
     expect(folder.run('--server', server.base, 'leases').stdout).toBe('no leases\n')
     const [answer] = JSON.parse(folder.run('--json', '--server', server.base, 'explain', 'kiosk').stdout).explanations
-    expect(answer.script).toMatchObject({ profile: 'default', boots: true })
+    expect(answer.script).toMatchObject({ profile: 'alpine', boots: true })
   })
 
   it('takes changed records without a restart, and again after SIGHUP', async () => {

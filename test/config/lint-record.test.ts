@@ -46,11 +46,9 @@ describe('lintRecords', () => {
   })
 
   it('only warns on a new depot: nothing there yet', async () => {
-    expect(await lint({})).toEqual([
-      'warning profile-missing: bivouac.yaml:1: default: there is no profile default: such stations wait (there are ignore, local, menu, wait)',
-    ])
-    expect(await lint({ 'profiles/default.yaml': 'kind: alpine\n' })).toEqual([
-      expect.stringMatching(/^warning release-none: profiles\/default\.yaml:1: kind: the depot has no release yet: put one below releases\//),
+    expect(await lint({})).toEqual([])
+    expect(await lint({ 'profiles/alpine.yaml': 'kind: alpine\n' })).toEqual([
+      expect.stringMatching(/^warning release-none: profiles\/alpine\.yaml:1: kind: the depot has no release yet: put one below releases\//),
     ])
   })
 
@@ -62,7 +60,7 @@ describe('lintRecords', () => {
       'unknown: nobody\n',
       [/^error profile-missing: bivouac\.yaml:2: unknown: there is no profile nobody/],
     ],
-    ['a substitute that is not there', {}, 'withoutOverlay: bare\n', [/^error profile-missing: bivouac\.yaml:2: withoutOverlay: /]],
+    ['a substitute that is not there', {}, 'withoutOverlay: nothing\n', [/^error profile-missing: bivouac\.yaml:2: withoutOverlay: /]],
     [
       'a substitute that needs an overlay itself',
       {},
@@ -85,7 +83,7 @@ describe('lintRecords', () => {
       'a station with a profile that is not there',
       { 'stations/a.yaml': `${kiosk}profile: kios\n` },
       '',
-      [/^error profile-missing: stations\/a\.yaml:2: profile: there is no profile kios: the station waits \(there are default, /],
+      [/^error profile-missing: stations\/a\.yaml:2: profile: there is no profile kios: the station waits \(there are alpine, bare, default, /],
     ],
     [
       'a release that is not there',

@@ -49,7 +49,11 @@ const kiosk = 'mac: 52:54:00:00:00:01\n'
 describe('reading records', () => {
   it('begins with what is built in where there is no depot yet', async () => {
     const { book } = await openBench({}, { ...deaf, depot: join(await makeScratch(), 'later') })
-    expect([names(book), [...book.current().profiles.keys()].sort(), book.problems()]).toEqual([[], ['ignore', 'local', 'menu', 'wait'], []])
+    expect([names(book), [...book.current().profiles.keys()].sort(), book.problems()]).toEqual([
+      [],
+      ['alpine', 'bare', 'ignore', 'local', 'menu', 'shell', 'wait'],
+      [],
+    ])
   })
 
   it('takes the name from the file, and mac in place of macs', async () => {
