@@ -118,8 +118,12 @@ function put(options: Options, served: Served, code: number, value: Uint8Array |
 
 const bootFile = (decision: BootDecision): string => (decision.kind === 'loader' && decision.via === 'tftp' ? decision.path : decision.url)
 
-// Lore: edk2 ignores a URL unless the reply says HTTPClient; PXE firmware wants no vendor class from a full server.
+// Lore: edk2 ignores a URL unless the reply says HTTPClient; PXE firmware wants no vendor class from a full server, but for what a quirk knows.
 function putBoot(options: Options, { client, served }: Question, decision: BootDecision): void {
+  if (decision.kind === 'loader' && decision.via === 'tftp' && decision.offer === 'bypass') {
+    put(options, served, option.vendorClass.code, pxeClass)
+    put(options, served, option.vendorOptions.code, bootThisFile)
+  }
   if (decision.kind === 'loader' && decision.via === 'http') put(options, served, option.vendorClass.code, httpClass)
   else put(options, served, option.tftpServerName.code, served.addressText)
   // Lore: old BIOS ROMs read option 67 up to a NUL, and past its end where there is none.

@@ -299,6 +299,16 @@ describe('what there is to boot', () => {
     expect(createDhcpLab().say('discover', said)[0]?.options[175]).toBe(isSpared ? 'b00101' : undefined)
   })
 
+  it('a quirk of the site adds vendor class and discovery control for firmware that boots from nothing less', () => {
+    const quirks = [{ name: 'stubborn', when: { oui: '52:54:00' }, offer: 'bypass' as const }]
+    const [offer] = createDhcpLab({ site: createTestSite({}, { quirks }) }).say('discover', rom)
+    expect(offer).toMatchObject({
+      yiaddr: '10.9.0.100',
+      file: 'undionly.kpxe',
+      options: { 60: Buffer.from('PXEClient').toString('hex'), 43: '060108ff' },
+    })
+  })
+
   it('a missing loader is an event, and the station gets an address all the same', () => {
     const lab = createDhcpLab({ site: createTestSite({}, { loaders: false }) })
     expect(lab.say('discover', rom)[0]).toMatchObject({ yiaddr: '10.9.0.100', file: '' })

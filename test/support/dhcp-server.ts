@@ -32,5 +32,5 @@ process.on('SIGTERM', async () => {
   await server.stop()
   process.exit(0)
 })
-process.on('SIGUSR2', () => say({ cpu: process.cpuUsage(), rss: process.memoryUsage.rss(), leases: server.leases.list().length }))
+process.on('SIGUSR2', () => say({ cpu: process.cpuUsage(), memory: process.memoryUsage(), leases: server.leases.list().length }))
 say({ listening: server.listening })
