@@ -316,7 +316,7 @@ describe('wrong logic', () => {
     ['tftp-loopback', `${lab}tftp: {address: 127.0.0.1}\n`, '7 tftp.address', /stations cannot reach/],
     ['port-twice', `${lab}tftp: {port: 4011}\n`, '7 tftp.port', /4011 is a port of DHCP/],
     ['depot-root', 'depot: /\n', '1 depot', /served to everybody/],
-    ['state-in-depot', 'depot: .\n', '1 state', /the state lies in the depot/],
+    ['state-in-depot', 'depot: .\nstate: ./state\n', '2 state', /the state lies in the depot/],
     ['depot-in-state', 'state: /srv\ndepot: /srv/depot\n', '2 depot', /lies in the state folder/],
     [
       'quirk-twice',

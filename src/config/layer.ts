@@ -33,7 +33,10 @@ export function layerConfig(file: File | undefined, flags: Readonly<Record<strin
   const placeOf = (path: readonly PropertyKey[]): Place => {
     const one = findGiven(path)
     if (one) return { file: one.said, ...(path.length > one.key.path.length && { path: formatPath(path) }) }
-    return { ...(file && yaml && { file: file.name, line: yaml.lineOf(path) }), path: formatPath(path) }
+    if (!file || !yaml) return { path: formatPath(path) }
+    // What the file does not say has no line in it.
+    const isSaid = !path.length || isGiven(inFile, [String(path[0])])
+    return { file: file.name, ...(isSaid && { line: yaml.lineOf(path) }), path: formatPath(path) }
   }
   const sourceOf = (key: ConfigKey): string => {
     const one = given.get(key.name)

@@ -34,22 +34,22 @@ const ownProfiles = ({ profiles }: Records): Profile[] => [...profiles.values()]
 
 const isOpen = (profile: Profile | undefined): boolean => profile?.kind === 'alpine' && profile.overlay === 'none'
 
-function lintSite({ config: { site }, placeOf }: Loaded, { profiles }: Records): Finding[] {
+function lintSite({ config: { site }, placeOf }: Loaded, records: Records): Finding[] {
+  const { profiles } = records
   const found: Finding[] = []
   for (const [key, name] of [
     ['default', site.defaultProfile],
     ['unknown', site.unknown],
     ['withoutOverlay', site.withoutOverlay],
   ] as const) {
-    if (!profiles.has(name))
-      found.push(
-        finding(
-          'error',
-          'profile-missing',
-          `there is no profile ${name}: such stations wait (there are ${[...profiles.keys()].sort().join(', ')})`,
-          placeOf([key]),
-        ),
-      )
+    const profile = profiles.get(name)
+    const say = (severity: Finding['severity'], code: string, message: string) => void found.push(finding(severity, code, message, placeOf([key])))
+    if (!profile)
+      say('error', 'profile-missing', `there is no profile ${name}: such stations wait (there are ${[...profiles.keys()].sort().join(', ')})`)
+    // A profile of a file is looked at by itself.
+    else if (profile.kind === 'alpine' && builtInProfiles.includes(profile)) {
+      lintRelease(profile, records, (severity, code, _, message) => say(severity, code, `profile ${name}: ${message}`))
+    }
   }
   const substitute = profiles.get(site.withoutOverlay)
   if (substitute?.kind === 'alpine' && substitute.overlay === 'required') {

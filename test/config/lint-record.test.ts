@@ -46,7 +46,9 @@ describe('lintRecords', () => {
   })
 
   it('only warns on a new depot: nothing there yet', async () => {
-    expect(await lint({})).toEqual([])
+    expect(await lint({})).toEqual([
+      expect.stringMatching(/^warning release-none: bivouac\.yaml: default: profile alpine: the depot has no release yet: put one below releases\//),
+    ])
     expect(await lint({ 'profiles/alpine.yaml': 'kind: alpine\n' })).toEqual([
       expect.stringMatching(/^warning release-none: profiles\/alpine\.yaml:1: kind: the depot has no release yet: put one below releases\//),
     ])
@@ -95,7 +97,10 @@ describe('lintRecords', () => {
       'two releases to choose from',
       release('3.21/x86_64'),
       '',
-      [/^error release-ambiguous: profiles\/default\.yaml:1: kind: .*the depot has 2 for x86_64: 3\.21\/x86_64, 3\.22\/x86_64/],
+      [
+        /^error release-ambiguous: bivouac\.yaml: default: profile alpine: names no release/,
+        /^error release-ambiguous: profiles\/default\.yaml:1: kind: .*the depot has 2 for x86_64: 3\.21\/x86_64, 3\.22\/x86_64/,
+      ],
     ],
     [
       'a kernel alone',
@@ -199,7 +204,7 @@ describe('lintRecords', () => {
     ])
     expect(await lint(good, lab, { hasLoader })).toEqual([
       expect.stringMatching(
-        /^warning loader-absent: bivouac\.yaml:1: loaders: there is no loader x86_64-efi\/snponly\.efi for x86-64 UEFI; install the distribution's ipxe package/,
+        /^warning loader-absent: bivouac\.yaml: loaders: there is no loader x86_64-efi\/snponly\.efi for x86-64 UEFI; install the distribution's ipxe package/,
       ),
     ])
   })
