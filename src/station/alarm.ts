@@ -34,8 +34,7 @@ export function createAlarm({ emit, now, quietMs = 180_000 }: { emit: Emit; now:
   const begin = (mac: Mac, event: BootEvent): void => {
     open.delete(mac)
     if (event.detail?.boots === false) return
-    const oldest = open.keys().next()
-    if (open.size >= maximumBoots && !oldest.done) open.delete(oldest.value)
+    if (open.size >= maximumBoots) open.delete(open.keys().next().value as Mac)
     open.set(mac, [event])
   }
 
