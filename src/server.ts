@@ -8,7 +8,7 @@ import { type DhcpServer, startDhcp } from './dhcp/server.ts'
 import { createApp } from './http/app.ts'
 import type { AppDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
-import { createLoaderLibrary } from './ipxe/library.ts'
+import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor } from './station/door.ts'
@@ -109,10 +109,10 @@ function createRooms(config: Config, records: RecordBook, emit: Emit) {
 }
 
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
-export async function createLocalGate(config: Config): Promise<{ gate: Gate; records: RecordBook; close: () => void }> {
+export async function createLocalGate(config: Config): Promise<{ gate: Gate; records: RecordBook; loaders: LoaderLibrary; close: () => void }> {
   const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
-  const { gate } = createRooms(config, records, () => {})
-  return { gate, records, close: records.close }
+  const { gate, loaders } = createRooms(config, records, () => {})
+  return { gate, records, loaders, close: records.close }
 }
 
 type Doors = {

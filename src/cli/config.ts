@@ -1,8 +1,11 @@
 // `bivouac config check|show`: reads the configuration and the records as the server would, and tells every mistake. Starts nothing.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Command } from 'commander'
+import { lintRecords } from '../config/lint-record.ts'
 import type { LoadedConfig } from '../config.ts'
+import { createLocalGate } from '../server.ts'
 import { type Finding, formatFinding } from '../store/mistake.ts'
-import { openRecords } from '../store/record.ts'
 import type { Context } from './context.ts'
 import { exitCodes, say, sayJson } from './output.ts'
 
@@ -33,12 +36,15 @@ async function check(context: Context): Promise<void> {
 }
 
 /** Everything that is wrong with the configuration, with each record, and with both together. */
-async function findAll({ config, lints }: LoadedConfig): Promise<Finding[]> {
-  const book = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
+async function findAll(loaded: LoadedConfig): Promise<Finding[]> {
+  const { config, lints } = loaded
+  const { records, loaders, close } = await createLocalGate(config)
   try {
-    return [...lints, ...book.problems()]
+    const hasFile = (path: string) => existsSync(join(config.depot, path))
+    const hasLoader = (name: string) => loaders.find(name) !== undefined
+    return [...lints, ...records.problems(), ...lintRecords(loaded, records, { hasFile, hasLoader })]
   } finally {
-    book.close()
+    close()
   }
 }
 

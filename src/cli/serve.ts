@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os'
 import { relative } from 'node:path'
 import type { Command } from 'commander'
+import { lintRecords } from '../config/lint-record.ts'
 import type { Config, LoadedConfig } from '../config.ts'
 import { type Listening, type Server, startServer } from '../server.ts'
 import { formatFinding } from '../store/mistake.ts'
@@ -31,6 +32,7 @@ async function serve(context: Context, version: string, quiet: boolean): Promise
   for (const lint of loaded.lints) warn(formatFinding(lint))
   const made = await initDepot(loaded.config.depot)
   const server = await startServer(loaded.config, version, (error) => sayError(error, context.json))
+  for (const finding of lintRecords(loaded, server.records)) warn(formatFinding(finding))
   if (context.json)
     sayJson({
       listening: server.listening,

@@ -1,6 +1,6 @@
 // One datagram in, the answers out: which networks it concerns, what each says, and the events. Used by server.ts, which has the sockets.
 // Silence is an empty list. Waits for nothing and sends nothing.
-import { type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { type Ipv4, ipv4ToNumber, type Mac } from '../boot/address.ts'
 import type { Client } from '../boot/client.ts'
 import type { Decision } from '../boot/decide.ts'
 import { DecodeError } from '../boot/error.ts'
@@ -15,6 +15,7 @@ import { readRelayWishes } from './relay.ts'
 import { type BootDecision, buildNak, buildProxyReply, buildReply, destinationOf, limitBytes, type Question } from './reply.ts'
 import { createSelection, type Origin } from './selection.ts'
 import type { Served } from './served.ts'
+import { addressText } from './text.ts'
 
 /** A datagram to be sent out of the network's own socket, or out of its proxy socket. `isDurable`: not before the lease is written. */
 export type Outgoing = {
@@ -37,6 +38,8 @@ export type EngineOptions = {
 
 export type Engine = { readonly handle: (bytes: Uint8Array, origin: Origin) => readonly Outgoing[] }
 
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+
 const nothing: readonly Outgoing[] = []
 // How often the same trouble is told again.
 const malformedEveryMs = 1000
@@ -48,8 +51,12 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
   const mayTellMalformed = createLimiter(malformedEveryMs, now)
   const mayTellFull = createLimiter(poolFullEveryMs, now)
 
-  const tell = (kind: EventKind, { client, served }: Question, ip?: number, detail?: BootEvent['detail']) =>
-    emit({ at: now(), kind, mac: client.mac, network: served.network.name, ...(ip && { ip: numberToIpv4(ip) }), ...(detail && { detail }) })
+  const tell = (kind: EventKind, { client, served }: Question, ip?: number, detail?: BootEvent['detail']) => {
+    const event: Writable<BootEvent> = { at: now(), kind, mac: client.mac, network: served.network.name }
+    if (ip) event.ip = addressText(ip)
+    if (detail) event.detail = detail
+    emit(event)
+  }
 
   const decode = (bytes: Uint8Array, { address }: Origin): Packet | undefined => {
     try {
@@ -64,10 +71,12 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
 
   const handle = (bytes: Uint8Array, origin: Origin): readonly Outgoing[] => {
     const packet = decode(bytes, origin)
-    const [type, mac] = packet?.op === 'request' ? [messageType(packet), readMac(packet)] : []
-    if (!packet || !type || !mac) return nothing
+    if (packet?.op !== 'request') return nothing
+    const type = messageType(packet)
+    const mac = readMac(packet)
+    if (!type || !mac) return nothing
     const chosen = selection.choose(packet, type, origin, mac)
-    const [first] = chosen
+    const first = chosen[0]
     if (!first) return refuseRelay(packet, mac)
     const client = readClient(packet, mac, first.arrival)
     if (type === 'discover' && !origin.isProxyPort) tellDiscover(client, chosen)
@@ -83,7 +92,7 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
   const refuseRelay = ({ giaddr }: Packet, mac: Mac): readonly Outgoing[] => {
     const more = giaddr ? mayTellMalformed('relay') : undefined
     if (more !== undefined) {
-      const reason = `relay ${numberToIpv4(giaddr)} is in no network's subnet or relays`
+      const reason = `relay ${addressText(giaddr)} is in no network's subnet or relays`
       emit({ at: now(), kind: 'dropped', mac, detail: { door: 'dhcp', reason, more } })
     }
     return nothing
@@ -151,7 +160,7 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
   }
 
   const refuse = (question: Question, ip: number): readonly Outgoing[] => {
-    const message = `${numberToIpv4(ip)} is not yours on network ${question.served.network.name}`
+    const message = `${addressText(ip)} is not yours on network ${question.served.network.name}`
     tell('nak', question, ip, { reason: message })
     return [send(buildNak(question, message), question, 'nak')]
   }
@@ -176,6 +185,7 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
     const ip = readOption(packet.options, option.requestedAddress)
     if (type === 'request' && ip) tell('request', question, ip, { server: 'another' })
     const decision = type === 'discover' ? decide(client) : undefined
+    if (decision?.kind === 'ignore' && decision.trouble) tell('no-loader', question, undefined, { reason: decision.trouble })
     if (!decision || !isBoot(decision)) return nothing
     tell('offer', question, undefined, describe(decision))
     tellScript(question, decision)

@@ -71,7 +71,10 @@ describe('config check', () => {
     write('bivouac.yaml', 'networks:\n  - {name: lab, interface: eth1, subnet: 10.9.0.0/24, pool: [10.9.0.10-10.9.0.20]}\n')
     write('depot/stations/a.yaml', 'mac: 52:54:00:12:34:56\naddress: 10.8.0.5\n')
     const ended = folder.run('--json', 'config', 'check')
-    expect(JSON.parse(ended.stdout)).toMatchObject({ errors: 1, findings: [{ code: 'station-outside' }] })
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      errors: 1,
+      findings: expect.arrayContaining([expect.objectContaining({ code: 'station-outside' })]),
+    })
     expect(ended.code).toBe(2)
   })
 })
