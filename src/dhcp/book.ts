@@ -1,11 +1,12 @@
 // The leases of one network: who may have which address, and for how long. Used by leases.ts; knows no packet and no socket.
 // One address per MAC, whatever client-id: ROM, loader, initramfs and system of one station are one client.
-import { broadcastAddress, contains, containsNumber, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { broadcastAddress, contains, containsNumber, type Ipv4, ipv4ToNumber, type Mac } from '../boot/address.ts'
 import type { AddressChoice } from '../boot/decide.ts'
 import type { Network } from '../boot/network.ts'
 import type { Lease } from '../store/port.ts'
 import { createHoldings, type Holding, releasedLease } from './holding.ts'
 import { createPool } from './pool.ts'
+import { addressText } from './text.ts'
 
 /** What one client wants. `wanted` is the address that it names, `askedSeconds` its option 51. */
 export type Ask = {
@@ -65,7 +66,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
   const holdings = createHoldings(pool, (holding, at) => onChange(releasedLease(holding, network.name, at)))
 
   const isReserved = (ip: number, mac: Mac) => {
-    const macs = reservedFor?.(numberToIpv4(ip))
+    const macs = reservedFor?.(addressText(ip))
     return macs !== undefined && macs.length > 0 && !macs.includes(mac)
   }
   const isFit = (ip: number, mac: Mac, at: number) => {
@@ -85,7 +86,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     if (!holding || holding.state === 'free' || holding.state === 'offered') return true
     if (holding.state === 'declined') return false
     const holder = holding.mac as Mac
-    if (holder === mac || reservedFor?.(numberToIpv4(ip)).includes(holder)) return true
+    if (holder === mac || reservedFor?.(addressText(ip)).includes(holder)) return true
     holding.claimant = mac
     return false
   }
@@ -173,7 +174,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     if (!holding) return false
     holdings.part(holding)
     holdings.setState(holding, 'declined', at + quarantineMs)
-    holding.lease = { network: network.name, ip: numberToIpv4(ip), mac, state: 'declined', expiresAt: Math.ceil(holding.endsAt / 1000) }
+    holding.lease = { network: network.name, ip: addressText(ip), mac, state: 'declined', expiresAt: Math.ceil(holding.endsAt / 1000) }
     onChange(holding.lease)
     return true
   }
@@ -225,7 +226,7 @@ const excludedOf = ({ subnet, serverAddress, router }: Network): ReadonlySet<num
 
 const leaseOf = (network: string, { mac, hostname, clientId }: Ask, { ip, endsAt }: Holding): Lease => ({
   network,
-  ip: numberToIpv4(ip),
+  ip: addressText(ip),
   mac,
   state: 'bound',
   expiresAt: Math.floor(endsAt / 1000),

@@ -1,5 +1,6 @@
 // How an iPXE shows itself: its user class (77) and its own option 175, both ways. Used by client and reply.
-import { endCode, type Options, option, padCode, readText } from './option.ts'
+import { endCode, type Options, option, padCode } from './option.ts'
+import { readText } from './text.ts'
 
 /** Sub-options of 175 (iPXE's dhcp.h). A feature is one byte, its version. */
 export const ipxeOption = { http: 0x13, noProxyDhcp: 0xb0 } as const

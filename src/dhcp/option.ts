@@ -1,5 +1,6 @@
 // DHCP options: the one table of codes, names and shapes, and the option area's coding. Used by the whole room; unknown options stay bytes.
 import { DecodeError } from '../boot/error.ts'
+import { readText } from './text.ts'
 
 /** What an option's bytes mean. Addresses are unsigned 32-bit numbers. */
 type Shapes = {
@@ -140,13 +141,6 @@ export const readU32 = (bytes: Uint8Array, at: number): number =>
 const encodeU16 = (value: number): Uint8Array => Uint8Array.of(value >>> 8, value)
 
 export const encodeU32 = (value: number): Uint8Array => Uint8Array.of(value >>> 24, value >>> 16, value >>> 8, value)
-
-/** Latin-1 up to the first NUL: firmware ends strings with one, and sends whatever its maker typed. */
-export function readText(bytes: Uint8Array, start = 0, end = bytes.length): string {
-  let text = ''
-  for (let at = start; at < end && bytes[at] !== 0; at++) text += String.fromCharCode(bytes[at] as number)
-  return text
-}
 
 /**
  * Reads one option area (of the packet or of an encapsulating option) into `into`, joining what came in pieces (RFC 3396).

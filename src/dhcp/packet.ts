@@ -2,7 +2,8 @@
 //
 //  0 op htype hlen hops | 4 xid | 8 secs flags | 12 ciaddr | 16 yiaddr | 20 siaddr | 24 giaddr | 28 chaddr 16 | 44 sname 64 | 108 file 128 | 236 cookie, options
 import { DecodeError } from '../boot/error.ts'
-import { decodeOptions, encodedLength, endCode, type Options, option, readOption, readText, readU16, readU32, writeOption } from './option.ts'
+import { decodeOptions, encodedLength, endCode, type Options, option, readOption, readU16, readU32, writeOption } from './option.ts'
+import { readText } from './text.ts'
 
 /** The values of option 53, at the index of their number. */
 const messageTypes = [undefined, 'discover', 'offer', 'request', 'decline', 'ack', 'nak', 'release', 'inform'] as const

@@ -1,5 +1,6 @@
 // What PXE and UEFI firmware tell of themselves (RFC 4578) and the vendor options (43) that they understand. Used by client, reply and proxy.
 import { type Option, type Options, option, readOption } from './option.ts'
+import { readUuidText } from './text.ts'
 
 /** The two vendor classes (option 60) that boot firmware begins with, and that answers to it carry. */
 export const pxeVendorClass = 'PXEClient'
@@ -24,14 +25,10 @@ export const readArchs = (options: Options): readonly number[] => readOption(opt
 export function readUuid(options: Options): string | undefined {
   const bytes = options.get(option.clientUuid.code)
   if (bytes?.length !== 17 || bytes[0] !== 0 || isUniform(bytes)) return undefined
-  const hex = Buffer.from(bytes.buffer, bytes.byteOffset + 1, 16).toString('hex')
-  const swap = (from: number, to: number) => {
-    let text = ''
-    for (let at = to - 2; at >= from; at -= 2) text += hex.slice(at, at + 2)
-    return text
-  }
-  return `${swap(0, 8)}-${swap(8, 12)}-${swap(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+  return readUuidText(bytes, 1, smbiosOrder)
 }
+
+const smbiosOrder = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15]
 
 function isUniform(bytes: Uint8Array): boolean {
   const first = bytes[1]

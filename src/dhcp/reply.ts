@@ -1,13 +1,13 @@
 // A decision and a lease → the packet that says so, and where it goes (RFC 2131 sections 4.1 and 4.3). Used by the engine; sends nothing.
-import { numberToIpv4 } from '../boot/address.ts'
 import type { Client } from '../boot/client.ts'
 import type { Decision } from '../boot/decide.ts'
 import type { Grant } from './book.ts'
 import { noProxyDhcp } from './ipxe.ts'
-import { encodeOption, encodeU32, type Options, option, readText } from './option.ts'
+import { encodeOption, encodeU32, type Options, option } from './option.ts'
 import { encodeMessageType, type Packet } from './packet.ts'
 import { bootThisFile, httpVendorClass, pxeOption, pxeVendorClass } from './pxe.ts'
 import { encodeTimes, type Served } from './served.ts'
+import { addressText, readText } from './text.ts'
 
 /** One question, as all replies need it. `serverId` is ours, or what the relay wants to be taken for us (RFC 5107). */
 export type Question = { readonly packet: Packet; readonly client: Client; readonly served: Served; readonly serverId: number }
@@ -87,8 +87,8 @@ const everybody: Destination = { address: '255.255.255.255', isRelay: false }
  * it does not answer ARP for needs raw sockets. Every client must take a broadcast as well.
  */
 export function destinationOf(request: Packet, reply: 'offer' | 'ack' | 'nak'): Destination {
-  if (request.giaddr) return { address: numberToIpv4(request.giaddr), isRelay: true }
-  if (request.ciaddr && reply === 'ack') return { address: numberToIpv4(request.ciaddr), isRelay: false }
+  if (request.giaddr) return { address: addressText(request.giaddr), isRelay: true }
+  if (request.ciaddr && reply === 'ack') return { address: addressText(request.ciaddr), isRelay: false }
   return everybody
 }
 
@@ -112,7 +112,7 @@ function putAll(options: Options, served: Served, values: Iterable<readonly [num
 
 /** Sets an option unless it is there already; the operator's own bytes win. */
 function put(options: Options, served: Served, code: number, value: Uint8Array | undefined): void {
-  const chosen = served.own.get(code) ?? value
+  const chosen = served.own.size ? (served.own.get(code) ?? value) : value
   if (chosen && !options.has(code)) options.set(code, chosen)
 }
 

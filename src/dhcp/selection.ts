@@ -1,12 +1,13 @@
 // Which of our networks a message belongs to. Node does not tell on which interface a broadcast came in, so with several of them the
 // question goes to all that may apply and each answer leaves by its own interface: a client hears only its own wire. The server
 // identifier of its REQUEST then names the network, which is remembered for its next DISCOVER. Used by the engine.
-import { containsNumber, type Ipv4, ipv4ToNumber, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { containsNumber, type Ipv4, ipv4ToNumber, type Mac } from '../boot/address.ts'
 import type { Network } from '../boot/network.ts'
 import { option, readOption } from './option.ts'
 import type { MessageType, Packet } from './packet.ts'
 import { readRelayWishes } from './relay.ts'
 import type { Served } from './served.ts'
+import { addressText } from './text.ts'
 
 /** Where a datagram came in: the socket bound to a network's own address, or (`served` absent) the one that hears broadcasts. */
 export type Origin = {
@@ -74,7 +75,7 @@ export function createSelection(all: readonly Served[]): Selection {
   return { choose, settled }
 }
 
-const isRelay = ({ relays }: Network, giaddr: number): boolean => relays.includes(numberToIpv4(giaddr))
+const isRelay = ({ relays }: Network, giaddr: number): boolean => relays.includes(addressText(giaddr))
 
 const mayRelay = (network: Network, giaddr: number): boolean => containsNumber(network.subnet, giaddr) || isRelay(network, giaddr)
 

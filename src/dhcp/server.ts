@@ -1,7 +1,6 @@
-// The DHCP server's sockets: datagrams to the engine, its answers out of the right one. Started by server.ts of the house; decides nothing.
-//
-// Node tells no ingress interface and follows the default route for broadcasts. So one socket on 0.0.0.0 hears the broadcasts of all wires, and one on
-// each interface's own address hears unicasts and is the only one that sends there (a limited broadcast leaves by the interface of its source).
+// The DHCP server's sockets. Started by server.ts of the house; decides nothing. Node tells no ingress interface and sends broadcasts by the
+// default route: so a socket on 0.0.0.0 hears the broadcasts of all wires, and one on each interface's own address hears unicasts and alone
+// sends there, because a limited broadcast leaves by the interface of its source address.
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { networkInterfaces } from 'node:os'
 import type { Ipv4, Mac } from '../boot/address.ts'

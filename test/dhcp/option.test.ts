@@ -2,17 +2,8 @@ import { createRequire } from 'node:module'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DecodeError } from '../../src/boot/error.ts'
-import {
-  decodeOptions,
-  encodedLength,
-  encodeOption,
-  type Option,
-  type Options,
-  option,
-  readOption,
-  readText,
-  writeOption,
-} from '../../src/dhcp/option.ts'
+import { decodeOptions, encodedLength, encodeOption, type Option, type Options, option, readOption, writeOption } from '../../src/dhcp/option.ts'
+import { readText } from '../../src/dhcp/text.ts'
 
 const hex = (text: string) => new Uint8Array(Buffer.from(text.replaceAll(' ', ''), 'hex'))
 
