@@ -29,12 +29,14 @@ export function createGroup(number: number): string | undefined {
   }
 }
 
-/** A process that has ended already stays out. */
+/** Puts the process and what it has started into the group; what they start later is in it by itself. One that has ended stays out. */
 export function joinGroup(group: string, pid: number): void {
-  try {
-    writeFileSync(join(group, 'cgroup.procs'), String(pid))
-  } catch {
-    // Whoever waits for its ports tells that it ended.
+  for (const one of [pid, ...listTree([pid]).keys()]) {
+    try {
+      writeFileSync(join(group, 'cgroup.procs'), String(one))
+    } catch {
+      // Whoever waits for its ports tells that it ended.
+    }
   }
 }
 
