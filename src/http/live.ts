@@ -4,7 +4,8 @@ import type { BootEvent } from '../boot/event.ts'
 import type { EventLog, EventQuery } from '../store/port.ts'
 import type { AppDeps } from './deps.ts'
 
-export const liveLimits = { streams: 64, waitingBytes: 256 * 1024, heartbeatMs: 15_000 }
+/** `past` is how many events a stream may begin with: all of them fit into what may wait. */
+export const liveLimits = { streams: 32, waitingBytes: 1024 * 1024, past: 1000, heartbeatMs: 15_000 }
 
 /** Where a reader stopped: the time of its last event, and how many of that millisecond it had. */
 export type Resume = { readonly at: number; readonly count: number }
@@ -60,9 +61,10 @@ export function createLive(
 
 /** What was missed: everything since the resume point, else since the time asked for, else nothing. */
 function readPast(events: EventLog, query: EventQuery, resume: Resume | undefined): readonly BootEvent[] {
-  if (!resume) return query.since === undefined ? [] : events.read(query)
+  const limit = Math.min(query.limit ?? liveLimits.past, liveLimits.past)
+  if (!resume) return query.since === undefined ? [] : events.read({ ...query, limit })
   let skip = resume.count
-  return events.read({ ...query, since: resume.at - 1 }).filter(({ at }) => at > resume.at || (at === resume.at && skip-- <= 0))
+  return events.read({ ...query, since: resume.at - 1, limit }).filter(({ at }) => at > resume.at || (at === resume.at && skip-- <= 0))
 }
 
 const fits = (event: BootEvent, { mac, kinds }: EventQuery): boolean =>

@@ -2,6 +2,7 @@
 // It closes the content exactly once, never while a read of it is under way.
 import type { ServerResponse } from 'node:http'
 import type { Content } from '../boot/content.ts'
+import { createTurn } from './turn.ts'
 
 /** Bodies up to this go out in one write; bigger ones in slices of it. 64 KB costs CPU, 1 MB costs the latency of everybody else. */
 export const sliceBytes = 256 * 1024
@@ -15,10 +16,12 @@ export type Part = { readonly first: number; readonly length: number; readonly r
 /** Told once, at the end: how many bytes were handed over, and whether that was all of the part. */
 export type PartEnd = (sentBytes: number, isWhole: boolean) => void
 
+const turn = createTurn({ now: () => performance.now(), defer: setImmediate, budgetMs: 0.25 })
+
 /**
- * Writes the part to Node's response, whose head is written. The next slice is read by `setImmediate` after the kernel took the last
- * (the write callback alone can come in the same turn, and then one download holds up everybody). So one slice per connection is in
- * memory, however slow the client. A read that fails cuts the connection: the length is promised already.
+ * Writes the part to Node's response, whose head is written. A slice is read when the kernel has taken the one before, and written in a
+ * later turn of the loop: the write callback alone can come in the same turn, and then one download holds up everybody. So one slice per
+ * connection is in memory, however slow the client. A read that fails cuts the connection: the length is promised already.
  */
 export function pump(outgoing: ServerResponse, content: Content, part: Part, end?: PartEnd): void {
   const endOffset = part.first + part.length
@@ -31,48 +34,43 @@ export function pump(outgoing: ServerResponse, content: Content, part: Part, end
     if (!isReading) content.close()
     end?.(offset - part.first, outgoing.writableFinished)
   }
-  const settleRead = (): void => {
-    isReading = false
-    if (!isOpen) content.close()
-  }
-  const write = (bytes: Uint8Array): void => {
-    offset += bytes.length
-    if (bytes.length === 0) outgoing.destroy()
-    else if (offset >= endOffset) outgoing.end(bytes)
-    else outgoing.write(bytes, next)
-  }
-  const next = (error?: Error | null): void => {
-    if (!error) setImmediate(step)
-  }
-  const step = (): void => {
+  const read = (): void => {
     if (!isOpen) return
     const bytes = readSlice(content, offset, endOffset)
     if (!(bytes instanceof Promise)) {
-      write(bytes)
+      writeSoon(bytes)
       return
     }
     isReading = true
-    bytes.then(
-      (read) => {
-        settleRead()
-        if (isOpen) write(read)
-      },
-      () => {
-        settleRead()
-        outgoing.destroy()
-      },
-    )
+    bytes
+      .catch(() => nothing)
+      .then((slice) => {
+        isReading = false
+        if (isOpen) writeSoon(slice)
+        else content.close()
+      })
+  }
+  const writeSoon = (bytes: Uint8Array): void => turn.take(() => write(bytes))
+  const write = (bytes: Uint8Array): void => {
+    if (!isOpen) return
+    offset += bytes.length
+    if (bytes.length === 0) outgoing.destroy()
+    else if (offset >= endOffset) outgoing.end(bytes)
+    else outgoing.write(bytes, readNext)
+  }
+  const readNext = (error?: Error | null): void => {
+    if (!error) read()
   }
   outgoing.on('error', () => outgoing.destroy())
   // Here and not for the whole server: there it costs every script two microseconds.
   outgoing.setTimeout(stallMs)
   outgoing.once('close', finish)
-  step()
+  read()
 }
 
 const nothing = new Uint8Array(0)
 
-/** One slice; empty when the content throws, which ends the answer like a file that became shorter. */
+/** One slice; empty when the content throws, which ends the answer as a file does that became shorter. */
 function readSlice(content: Content, offset: number, endOffset: number): Uint8Array | Promise<Uint8Array> {
   try {
     return content.read(offset, Math.min(sliceBytes, endOffset - offset))

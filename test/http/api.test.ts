@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Ipv4, Mac } from '../../src/boot/address.ts'
 import { type BootEvent, type BootStep, bootSteps } from '../../src/boot/event.ts'
 import type { BootView, LeaseView } from '../../src/http/view.ts'
+import { builtInProfiles } from '../../src/boot/record.ts'
 import type { Lease } from '../../src/store/port.ts'
 import { callFrom, createRig, macA, macB, startedAt, token } from './rig.ts'
 
@@ -127,7 +128,7 @@ describe('the rest of the API', () => {
       startedAt,
       uptimeSeconds: 90,
       listening: [{ service: 'http', port: 8080 }],
-      counts: { stations: 1, profiles: 4, releases: 0, leases: 2 },
+      counts: { stations: 1, profiles: builtInProfiles.length, releases: 0, leases: 2 },
       problems: [{ message: 'no loader' }],
     })
   })
@@ -152,7 +153,7 @@ describe('the rest of the API', () => {
   it('reloads', async () => {
     const { app, reloads } = rigWith([])
     const response = await app.request('/api/v1/reload', { method: 'POST', headers: { authorization: `Bearer ${token}` } })
-    expect(await response.json()).toEqual({ counts: { stations: 1, profiles: 4, releases: 0, leases: 2 }, problems: [] })
+    expect(await response.json()).toEqual({ counts: { stations: 1, profiles: builtInProfiles.length, releases: 0, leases: 2 }, problems: [] })
     expect(reloads.count).toBe(1)
   })
 

@@ -52,6 +52,16 @@ describe('live events', () => {
     await reader.cancel()
   })
 
+  it('begin with a bounded past, however much is asked for', async () => {
+    const rig = createRig()
+    for (let at = 0; at < 5000; at++) rig.events.append({ ...up(at), detail: { report: 'x'.repeat(200), file: 'y'.repeat(200) } })
+    const reader = readerOf(await openStream(rig, '?since=0&limit=10000'))
+    rig.events.append(up(9999))
+    const events = await readEvents(reader, liveLimits.past + 1)
+    expect([events.length, events[0]?.at, events.at(-1)?.at]).toEqual([1001, 4000, 9999])
+    await reader.cancel()
+  })
+
   it('go on where a reader stopped, also in the middle of a millisecond', async () => {
     const rig = createRig()
     for (const at of [0, 1, 1, 1, 2]) rig.events.append(up(at))
@@ -97,7 +107,7 @@ describe('live events', () => {
     const rig = createRig()
     const reader = readerOf(await openStream(rig))
     const big: BootEvent = { at: startedAt, kind: 'up', mac: macA, detail: { report: 'x'.repeat(1000) } }
-    for (let round = 0; round < 2000; round++) rig.events.append(big)
+    for (let round = 0; round < 5000; round++) rig.events.append(big)
     expect(rig.beats).toHaveLength(0)
     let received = 0
     for (let piece = await reader.read(); !piece.done; piece = await reader.read()) received += piece.value.length
