@@ -66,7 +66,7 @@ type Entry = {
   done: Promise<Manifest>
   announce: readonly string[]
 }
-type Shared = { done: Promise<Manifest>; followers: Set<Entry>; abort: AbortController }
+type Shared = { done: Promise<Manifest>; followers: Set<Entry>; abort: AbortController; isRunning: boolean }
 
 export function createBuilds(options: BuildsOptions): Builds {
   const { publisher, now, concurrency, artifacts } = options
@@ -107,15 +107,19 @@ export function createBuilds(options: BuildsOptions): Builds {
         },
       }
       const run = async (): Promise<Manifest> => {
+        mine.isRunning = true
         for (const one of followers) update(one, { state: 'running' })
         return makeArtifact(input, entry.recipe.name, options, watch)
       }
-      const done = turns.take(run, abort.signal).finally(() => {
+      // In the set before the turn begins, which may be at once.
+      const mine: Shared = { done: Promise.resolve(undefined as never), followers, abort, isRunning: false }
+      followers.add(entry)
+      mine.done = turns.take(run, abort.signal).finally(() => {
         if (making.get(input.fingerprint)?.abort === abort) making.delete(input.fingerprint)
       })
-      done.catch(() => {})
-      shared = { done, followers, abort }
-      making.set(input.fingerprint, shared)
+      mine.done.catch(() => {})
+      shared = mine
+      making.set(input.fingerprint, mine)
     }
     return follow(entry, shared, input.fingerprint)
   }
@@ -123,6 +127,7 @@ export function createBuilds(options: BuildsOptions): Builds {
   /** Waits with the others; the last one that leaves stops the make. */
   const follow = async (entry: Entry, shared: Shared, fingerprint: Fingerprint): Promise<Manifest> => {
     shared.followers.add(entry)
+    if (shared.isRunning) update(entry, { state: 'running' })
     const left = new Promise<never>((_, reject) => {
       const leave = (): void => {
         shared.followers.delete(entry)
