@@ -90,6 +90,7 @@ export async function openIpxeTools(options: IpxeOptions): Promise<IpxeTools> {
   })
   const close = async (): Promise<void> => {
     await builds.close()
+    await trees.settle()
     await rm(jobFolder, { recursive: true, force: true })
   }
   return { sources, trees, artifacts, publisher, builds, run, recipesFolder, now, close }

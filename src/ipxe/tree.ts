@@ -34,6 +34,8 @@ export type Trees = {
   /** Longest unused first. */
   readonly list: () => Promise<BuiltTree[]>
   readonly clear: () => Promise<void>
+  /** Waits until what was under way is over and cleaned up. */
+  readonly settle: () => Promise<void>
 }
 
 export type TreesOptions = {
@@ -60,6 +62,7 @@ const familyOf = ({ source, binDir, toolchainId, crossPrefix, config }: TreeAsk)
 export function createTrees({ folder, run, jobs, limitBytes, timeoutMs, now }: TreesOptions): Trees {
   const building = new Map<string, { done: Promise<void>; watches: Set<TreeWatch>; abort: AbortController }>()
   const inUse = new Map<string, number>()
+  const ongoing = new Set<Promise<void>>()
   const pathOf = (key: string): string => join(folder, key)
 
   const readRecord = async (key: string): Promise<TreeRecord | undefined> => {
@@ -156,7 +159,8 @@ export function createTrees({ folder, run, jobs, limitBytes, timeoutMs, now }: T
     const done = build(ask, key, watches, abort.signal).finally(() => {
       if (building.get(key)?.abort === abort) building.delete(key)
     })
-    done.catch(() => {})
+    ongoing.add(done)
+    done.catch(() => {}).finally(() => ongoing.delete(done))
     const job = { done, watches, abort }
     building.set(key, job)
     return job
@@ -175,7 +179,11 @@ export function createTrees({ folder, run, jobs, limitBytes, timeoutMs, now }: T
 
   const clear = (): Promise<void> => rm(folder, { recursive: true, force: true })
 
-  return { copyTo, list, clear }
+  const settle = async (): Promise<void> => {
+    await Promise.allSettled(ongoing)
+  }
+
+  return { copyTo, list, clear, settle }
 }
 
 /** Steps of a cold build, seen with iPXE 2.0: for the percentage only. */
