@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/qemu/**', 'test/interop/**', '**/node_modules/**'], testTimeout: 20_000 } },
-      { test: { name: 'real', include: ['test/qemu/**/*.test.ts', 'test/interop/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 120_000, fileParallelism: false, sequence: { groupOrder: 1 } } },
+      { test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/qemu/**', 'test/interop/**', 'test/ipxe-real/**', '**/node_modules/**'], testTimeout: 20_000 } },
+      { test: { name: 'real', include: ['test/qemu/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/ipxe-real/**/*.test.ts'], testTimeout: 240_000, hookTimeout: 120_000, fileParallelism: false, sequence: { groupOrder: 1 } } },
     ],
   },
 })

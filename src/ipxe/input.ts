@@ -48,8 +48,8 @@ export type PrepareOptions = {
 /** One input for each target of the recipe. @throws InputError, MissingError, OutsideError `toolchain-missing`. */
 export async function prepare(recipe: Recipe, options: PrepareOptions): Promise<Input[]> {
   const source = await options.sources.find(recipe.source)
-  const settings: Settings = { ...recipe.options, ...(recipe.crosscert === undefined ? {} : { CROSSCERT: recipe.crosscert }) }
-  const headers = renderHeaders(await options.sources.options(source), settings)
+  const book = await options.sources.options(source)
+  const common: Settings = { ...recipe.options, ...(recipe.crosscert === undefined ? {} : { CROSSCERT: recipe.crosscert }) }
   const script = await readScript(recipe, options)
   const trust = await listTrust(recipe, options.recipesFolder)
   const certificates = recipe.certificates.flatMap((text, index) => readCertificates(text, `certificates.${index}`)).map((one) => one.toString())
@@ -58,6 +58,8 @@ export async function prepare(recipe: Recipe, options: PrepareOptions): Promise<
   const embed = script === undefined ? undefined : slot ? renderSlot(script, slot.scriptBytes) : Buffer.from(script)
   const inputs: Input[] = []
   for (const target of targetsOf(recipe)) {
+    const settings: Settings = { ...common, ...recipe.platformOptions[target.binDir.platform] }
+    const headers = renderHeaders(book, settings)
     const toolchain = await probeToolchain(options.run, {
       target,
       certificates: trust.length + certificates.length > 0,

@@ -81,6 +81,12 @@ async function inlineFiles(recipe: Plain, folder: string, file: string): Promise
 function merge(base: Plain, over: Plain): Plain {
   const merged: Plain = { ...base, ...over }
   if (isPlain(base.options) && isPlain(over.options)) merged.options = { ...base.options, ...over.options }
+  if (isPlain(base.platformOptions) && isPlain(over.platformOptions)) {
+    const [old, own] = [base.platformOptions, over.platformOptions]
+    merged.platformOptions = Object.fromEntries(
+      [...new Set([...Object.keys(old), ...Object.keys(own)])].map((name) => [name, { ...(old[name] as object), ...(own[name] as object) }]),
+    )
+  }
   if (over.target !== undefined) delete merged.image
   if (over.image !== undefined && over.target === undefined) delete merged.target
   if (isPlain(base.script) && isPlain(over.script) && 'values' in over.script && !('text' in over.script)) {

@@ -21,8 +21,9 @@ export function formatRecipeQuery(recipe: Recipe): string {
   }
   if (recipe.script && 'text' in recipe.script) put('script', recipe.script.text)
   put('slot', recipe.slot && `${recipe.slot.scriptBytes},${recipe.slot.authorities}`)
-  for (const [name, value] of Object.entries(recipe.options))
-    query.append(`o.${name}`, value === true ? 'on' : value === false ? 'off' : String(value))
+  for (const [name, value] of Object.entries(recipe.options)) query.append(`o.${name}`, formatSetting(value))
+  for (const [platform, settings] of Object.entries(recipe.platformOptions))
+    for (const [name, value] of Object.entries(settings ?? {})) query.append(`${platform}.${name}`, formatSetting(value))
   for (const text of recipe.trust) put('trust', toDer(text, 'trust'))
   put('trustOverride', recipe.trustOverride)
   for (const text of recipe.certificates) put('certificate', toDer(text, 'certificates'))
@@ -41,7 +42,8 @@ export function parseRecipeQuery(text: string): Recipe {
   const query = new URLSearchParams(text)
   const one = (name: string): string | undefined => query.get(name) ?? undefined
   for (const name of query.keys())
-    if (!known.has(name) && !/^[ov]\./.test(name)) throw new InputError('recipe-bad', 'is no part of a recipe', { path: name.slice(0, 64) })
+    if (!known.has(name) && !/^(o|v|pcbios|efi|sbi)\./.test(name))
+      throw new InputError('recipe-bad', 'is no part of a recipe', { path: name.slice(0, 64) })
   const plain = Object.fromEntries(
     ['target', 'name', 'description', 'source', 'crosscert', 'config', 'cross'].flatMap((name) => (query.has(name) ? [[name, one(name)]] : [])),
   )
@@ -55,7 +57,12 @@ export function parseRecipeQuery(text: string): Recipe {
         ? { script: { text: one('script') } }
         : {}),
     ...(query.has('slot') ? { slot: { scriptBytes, authorities } } : {}),
-    options: Object.fromEntries(Object.entries(prefixed(query, 'o.')).map(([name, value]) => [name, parseSetting(value)])),
+    options: settingsOf(query, 'o.'),
+    platformOptions: Object.fromEntries(
+      ['pcbios', 'efi', 'sbi']
+        .map((platform) => [platform, settingsOf(query, `${platform}.`)])
+        .filter(([, settings]) => Object.keys(settings as object).length > 0),
+    ),
     trust: query.getAll('trust').map((der) => toPem(der, 'trust')),
     ...(query.has('trustOverride') ? { trustOverride: one('trustOverride') === 'true' } : {}),
     certificates: query.getAll('certificate').map((der) => toPem(der, 'certificate')),
@@ -88,6 +95,11 @@ const known = new Set([
 function prefixed(query: URLSearchParams, prefix: string): Record<string, string> {
   return Object.fromEntries([...query].filter(([name]) => name.startsWith(prefix)).map(([name, value]) => [name.slice(prefix.length), value]))
 }
+
+const settingsOf = (query: URLSearchParams, prefix: string): Record<string, boolean | number | string> =>
+  Object.fromEntries(Object.entries(prefixed(query, prefix)).map(([name, value]) => [name, parseSetting(value)]))
+
+const formatSetting = (value: boolean | number | string): string => (value === true ? 'on' : value === false ? 'off' : String(value))
 
 /** `on`, `off`, a whole number, or text: how a setting is written in flags and URLs. */
 export const parseSetting = (text: string): boolean | number | string =>

@@ -9,6 +9,11 @@ const plainName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'is a lower-ca
 const printable = z.string().regex(/^[\x20-\x7e]{0,500}$/, 'is up to 500 printable ASCII characters')
 const pem = z.string().max(65_536)
 
+const settings = z.record(
+  z.string().regex(/^[A-Za-z_]\w{0,63}$/, 'is the name of an option'),
+  z.union([z.boolean(), z.number(), z.string().max(500)]),
+)
+
 const script = z.union([
   z.strictObject({
     template: plainName,
@@ -31,9 +36,9 @@ const shape = z.strictObject({
   slot: z
     .strictObject({ scriptBytes: z.number().int().min(512).max(65_536).default(8192), authorities: z.number().int().min(0).max(4).default(0) })
     .optional(),
-  options: z
-    .record(z.string().regex(/^[A-Za-z_]\w{0,63}$/, 'is the name of an option'), z.union([z.boolean(), z.number(), z.string().max(500)]))
-    .default({}),
+  options: settings.default({}),
+  /** Options for the targets of one platform only; they win over `options`. */
+  platformOptions: z.strictObject({ pcbios: settings.optional(), efi: settings.optional(), sbi: settings.optional() }).default({}),
   /** CA certificates that are trusted for HTTPS, instead of iPXE's own. */
   trust: z.array(pem).max(8).default([]),
   /** Lets the `trust` setting replace `trust` at run time. */

@@ -29,6 +29,7 @@ describe('recipes', () => {
     expect(parseRecipe({ target: 'bin/undionly.kpxe' })).toEqual({
       target: 'bin/undionly.kpxe',
       options: {},
+      platformOptions: {},
       trust: [],
       trustOverride: false,
       certificates: [],
@@ -76,7 +77,14 @@ describe('recipes', () => {
   it.each<[string, RecipeInput]>([
     ['everything', full],
     ['a script of its own', { target: 'bin-x86_64-efi/snponly.efi', script: { text: '#!ipxe\necho a&b=c %41 +é\nshell\n' } }],
-    ['an image', { image: { form: 'usb', of: ['bin/ipxe.usb', 'bin-x86_64-efi/ipxe.efi'] }, trustOverride: true }],
+    [
+      'an image',
+      {
+        image: { form: 'usb', of: ['bin/ipxe.usb', 'bin-x86_64-efi/ipxe.efi'] },
+        trustOverride: true,
+        platformOptions: { pcbios: { CONSOLE_SERIAL: true }, efi: { EFI_DOWNGRADE_UX: true } },
+      },
+    ],
   ])('goes into a URL and comes back: %s', (_, input) => {
     const recipe = parseRecipe(input)
     const back = parseRecipeQuery(formatRecipeQuery(recipe))
