@@ -17,7 +17,7 @@ const mayImport: Record<string, readonly string[]> = {
   qemu: ['boot', 'alpine'],
   config: ['boot', 'store'],
   server: ['boot', 'store', 'dhcp', 'tftp', 'ipxe', 'alpine', 'station', 'http', 'config'],
-  cli: ['server', 'config', 'boot', 'store', 'alpine', 'station', 'http', 'qemu'],
+  cli: ['server', 'config', 'boot', 'store', 'ipxe', 'alpine', 'station', 'http', 'qemu'],
   runtime: [],
 }
 

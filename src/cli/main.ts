@@ -6,6 +6,8 @@ import { addConfigCommand } from './config.ts'
 import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
 import { addDepotCommand } from './depot.ts'
 import { addExplainCommand } from './explain.ts'
+import { addIpxeCommand } from './ipxe.ts'
+import { createIpxeDeps } from './ipxe-open.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
@@ -46,6 +48,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addConfigCommand(program, context)
   addExplainCommand(program, context)
   addWatchCommands(program, context)
+  addIpxeCommand(program, createIpxeDeps(context))
   addTokenCommand(program, context)
   return program
 }

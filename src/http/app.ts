@@ -8,6 +8,8 @@ import type { AppDeps } from './deps.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
+import { addIpxeApi } from './ipxe.ts'
+import { respondEmpty, respondProblem, statusOf } from './problem.ts'
 import { createRights } from './rights.ts'
 
 export type App = Hono<HttpEnv> & {
@@ -23,6 +25,8 @@ export function createApp(deps: AppDeps): App {
   const app = new Hono<HttpEnv>()
   const rights = createRights(deps)
   app.get('/healthz', () => new Response(null, { status: 204 }))
+  // Before the API, whose last route refuses what nobody took.
+  if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
   const boot = createBootRoutes(deps)

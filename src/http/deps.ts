@@ -1,6 +1,7 @@
 // What the HTTP room needs from outside, all of it handed in by server: so that a test builds the app from plain objects.
 import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Emit } from '../boot/event.ts'
+import type { IpxeTools } from '../ipxe/tools.ts'
 import type { Gate } from '../station/answer.ts'
 import type { Door } from '../station/door.ts'
 import type { Presence } from '../station/presence.ts'
@@ -31,6 +32,8 @@ export type AppDeps = {
   /** Is this an operator's token? Compares hashes; never throws for a wrong one. */
   readonly verifyToken: (token: string) => boolean | Promise<boolean>
   readonly status: () => StatusReport
+  /** The artifact generator; without it there is no /api/v1/ipxe. */
+  readonly ipxe?: IpxeTools
   readonly now: () => number
   readonly emit: Emit
   /** `http.url` of the configuration: what URLs begin with, over what the request says. */
