@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Artifacts, createArtifacts, type Manifest } from '../../src/ipxe/artifact.ts'
 import { fingerprintOf } from '../../src/ipxe/fingerprint.ts'
 import { digestOf } from '../../src/ipxe/input.ts'
+import { createInstantLoaders } from '../../src/ipxe/instant.ts'
 import { changeLoader, openBlank, patchArtifact } from '../../src/ipxe/patch.ts'
 import { createPublisher, type Publisher } from '../../src/ipxe/publish.ts'
 import { readSlot, renderAuthorities, renderSlot } from '../../src/ipxe/slot.ts'
@@ -198,5 +199,18 @@ describe('patching', () => {
   ])('refuses %s', async (_, more, code) => {
     const base = await artifacts.add(given('x', more), { [more.file ?? 'undionly.kpxe']: Buffer.from('nothing to find') })
     await expect(patchArtifact(artifacts, base, { script: other }, () => 1)).rejects.toMatchObject({ code })
+  })
+
+  it('is done for one station while it asks, once for each script, and never with another script', async () => {
+    const base = await artifacts.add(given('efi', efi), { 'snponly.efi': body })
+    await publisher.publish(await patchArtifact(artifacts, base, { script: other, trust: [authorityPem] }, () => tick++))
+    const loaders = createInstantLoaders({ artifacts, publisher, limitBytes: 3000 })
+    const stations = await Promise.all(['a', 'b', 'a', 'c'].map((word) => loaders.open('snponly.efi', `#!ipxe\necho ${word}\n`)))
+    expect(stations.map((one) => readSlot(one?.bytes ?? new Uint8Array()))).toEqual(['a', 'b', 'a', 'c'].map((word) => `#!ipxe\necho ${word}\n`))
+    expect(stations[0]).toBe(stations[2])
+    expect(await loaders.open('undionly.kpxe', script)).toBeUndefined()
+    await expect(loaders.open('snponly.efi', `#!ipxe\n${'x'.repeat(2000)}`)).rejects.toMatchObject({ code: 'script-too-long' })
+    await publisher.publish(await add('plain'))
+    await expect(loaders.open('undionly.kpxe', script)).rejects.toMatchObject({ code: 'slot-missing' })
   })
 })
