@@ -282,15 +282,8 @@ function addLibraryCommands(group: Command, withTools: WithTools, answer: Answer
               : undefined
           const trust = options.trust.length > 0 ? await Promise.all(options.trust.map((path) => readFile(path, 'utf8'))) : undefined
           const base = await findArtifact(tools, id)
-          // A patched loader is packed already: the next patch starts from what make built.
-          const from = base.kind === 'patched' ? await tools.artifacts.show(base.from?.[0] ?? '') : base
-          const kept = base.kind === 'patched' && script === undefined ? base.script?.text : script
-          const patched = await patchArtifact(
-            tools.artifacts,
-            from,
-            { ...(kept === undefined ? {} : { script: kept }), ...(trust ? { trust } : {}) },
-            tools.now,
-          )
+          const change = { ...(script === undefined ? {} : { script }), ...(trust ? { trust } : {}) }
+          const patched = await patchArtifact(tools.artifacts, base, change, tools.now)
           if (options.publish) await tools.publisher.publish(patched, options.publish === true ? undefined : options.publish)
           if (options.out) await copyFile(tools.artifacts.pathOf(patched), options.out)
           answer(

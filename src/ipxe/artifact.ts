@@ -27,6 +27,8 @@ const manifestShape = z.object({
   /** Script bytes and CA fingerprints that can be filled later. */
   slot: z.object({ scriptBytes: z.number(), authorities: z.array(z.string()) }).optional(),
   trust: z.array(z.object({ subject: z.string(), sha256: z.string() })).optional(),
+  /** CA fingerprints that a patch put in. */
+  patchedTrust: z.array(z.string()).optional(),
   certificates: z.array(z.object({ subject: z.string(), sha256: z.string() })).optional(),
   hasKey: z.boolean().optional(),
   /** Kept beside the file for later patches: role → file name. */

@@ -30,12 +30,7 @@ export function createInstantLoaders({ artifacts, publisher, limitBytes = 32 << 
   let last: Promise<unknown> = Promise.resolve()
 
   const blankOf = (fingerprint: Fingerprint): Promise<Blank> => {
-    const known =
-      opened.get(fingerprint) ??
-      artifacts.show(fingerprint).then(async (manifest) => {
-        // A patched loader is packed already: its slot is in what it was made from.
-        return openBlank(artifacts, manifest.kind === 'patched' ? await artifacts.show(manifest.from?.[0] ?? '') : manifest)
-      })
+    const known = opened.get(fingerprint) ?? artifacts.show(fingerprint).then((manifest) => openBlank(artifacts, manifest))
     opened.delete(fingerprint)
     opened.set(fingerprint, known)
     known.catch(() => opened.delete(fingerprint))
@@ -57,7 +52,7 @@ export function createInstantLoaders({ artifacts, publisher, limitBytes = 32 << 
       made.delete(old)
       sum -= size
     }
-    return { bytes, sha256: sha256(bytes), from: blank.manifest.fingerprint }
+    return { bytes, sha256: sha256(bytes), from: fingerprint }
   }
 
   const open: InstantLoaders['open'] = async (name, script) => {

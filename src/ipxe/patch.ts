@@ -13,8 +13,15 @@ export type Change = { readonly script?: string; readonly trust?: readonly strin
 /** A loader opened for changes; keep it to change it often. */
 export type Blank = { readonly manifest: Manifest; readonly binary: Uint8Array; readonly zinfo?: Uint8Array; readonly bootSector?: Uint8Array }
 
-/** @throws MissingError `slot-missing` for one that was built without a slot, InputError for an image of several. */
+/**
+ * Opens what make built; of a patched one its base, with the patch applied before packing, so that nothing of it is lost.
+ * @throws MissingError `slot-missing` for one that was built without a slot, InputError for an image of several.
+ */
 export async function openBlank(artifacts: Artifacts, manifest: Manifest): Promise<Blank> {
+  if (manifest.kind === 'patched') {
+    const blank = await openBlank(artifacts, await artifacts.show(manifest.from?.[0] ?? ''))
+    return { ...blank, ...applyChange(blank, stateOf(manifest)) }
+  }
   if (manifest.kind === 'image')
     throw new InputError('patch-image', 'a disk image is not patched: patch its parts and put them together again', { path: 'artifact' })
   if (!manifest.slot) throw new MissingError('slot-missing', `${manifest.file} was built without a slot: build it with \`slot:\` in its recipe`)
@@ -30,11 +37,33 @@ export async function openBlank(artifacts: Artifacts, manifest: Manifest): Promi
   return { manifest, binary, zinfo, ...(bootSector ? { bootSector } : {}) }
 }
 
+/** A change with the CAs as the loader holds them: 64 hex digits each. */
+type Inner = { readonly script?: string; readonly authorities?: readonly string[] }
+
+/** What a patched artifact has in place of its base's. */
+const stateOf = ({ script, patchedTrust }: Manifest): Inner => ({
+  ...(script ? { script: script.text } : {}),
+  ...(patchedTrust ? { authorities: patchedTrust } : {}),
+})
+
+const innerOf = ({ script, trust }: Change): Inner => ({
+  ...(script === undefined ? {} : { script }),
+  ...(trust === undefined ? {} : { authorities: listDigests(trust) }),
+})
+
+function applyChange({ manifest, binary }: Blank, { script, authorities }: Inner): { binary: Uint8Array; manifest: Manifest } {
+  const filled = script === undefined ? binary : fillSlot(binary, script)
+  if (authorities === undefined || !manifest.slot)
+    return { binary: authorities === undefined ? filled : fillAuthorities(filled, [], authorities), manifest }
+  const now = manifest.slot.authorities
+  const padded = now.map((_, index) => authorities[Math.min(index, authorities.length - 1)] ?? '')
+  return { binary: fillAuthorities(filled, now, authorities), manifest: { ...manifest, slot: { ...manifest.slot, authorities: padded } } }
+}
+
 /** The changed loader's bytes. @throws what slot.ts throws; never answers an unchanged loader for a change. */
-export function changeLoader({ manifest, binary, zinfo, bootSector }: Blank, { script, trust }: Change): Uint8Array {
-  let changed = binary
-  if (script !== undefined) changed = fillSlot(changed, script)
-  if (trust !== undefined) changed = fillAuthorities(changed, manifest.slot?.authorities ?? [], listDigests(trust))
+export function changeLoader(blank: Blank, change: Change): Uint8Array {
+  const { manifest, zinfo, bootSector } = blank
+  const changed = applyChange(blank, innerOf(change)).binary
   if (!zinfo) return changed
   const packed = packImage(changed, zinfo)
   const block = /\.(usb|hd)$/.test(manifest.file) ? 32_768 : manifest.file.endsWith('.dsk') ? 512 : 1
@@ -48,21 +77,24 @@ const listDigests = (trust: readonly string[]): string[] =>
 
 /** Keeps the changed loader as an artifact of its own; the same change twice is one artifact. */
 export async function patchArtifact(artifacts: Artifacts, manifest: Manifest, change: Change, now: () => number): Promise<Manifest> {
-  const { script, trust } = change
-  if (script === undefined && trust === undefined) throw new InputError('patch-empty', 'say what to change: a script or CAs', { path: 'script' })
-  const digests = trust && listDigests(trust)
-  const fingerprint = fingerprintOf({ form: 1, base: manifest.fingerprint, script: script && sha256(script), trust: digests })
+  if (change.script === undefined && change.trust === undefined)
+    throw new InputError('patch-empty', 'say what to change: a script or CAs', { path: 'script' })
+  // A patch of a patch starts from what make built, with both changes.
+  const base = manifest.kind === 'patched' ? await artifacts.show(manifest.from?.[0] ?? '') : manifest
+  const { script, authorities } = { ...(manifest.kind === 'patched' ? stateOf(manifest) : {}), ...innerOf(change) }
+  const fingerprint = fingerprintOf({ form: 1, base: base.fingerprint, script: script && sha256(script), authorities })
   const known = await artifacts.find(fingerprint)
   if (known) return known
   const startedAt = now()
   const bytes = changeLoader(await openBlank(artifacts, manifest), change)
-  const { sha256: _, sizeBytes: __, licence: ___, parts: ____, slot: _____, ...kept } = manifest
+  const { sha256: _, sizeBytes: __, licence: ___, parts: ____, ...kept } = manifest
   return artifacts.add(
     {
       ...kept,
-      ...{ kind: 'patched', fingerprint, from: [manifest.fingerprint], builtAt: startedAt, durationMs: now() - startedAt },
+      ...{ kind: 'patched', fingerprint, from: [base.fingerprint], builtAt: startedAt, durationMs: now() - startedAt },
       ...(script === undefined ? {} : { script: { text: script, sha256: sha256(script) } }),
-      ...(trust === undefined ? {} : { trust: describeCertificates(trust) }),
+      ...(change.trust === undefined ? {} : { trust: describeCertificates(change.trust) }),
+      ...(authorities === undefined ? {} : { patchedTrust: [...authorities] }),
     },
     { [manifest.file]: bytes },
   )

@@ -175,6 +175,17 @@ describe('patching', () => {
     expect((await patchArtifact(artifacts, base, { script: other, trust: [authorityPem] }, () => tick++)).fingerprint).toBe(patched.fingerprint)
   })
 
+  it('of a patched loader keeps what the first patch did', async () => {
+    const base = await artifacts.add(given('efi', efi), { 'snponly.efi': body })
+    const trusted = await patchArtifact(artifacts, base, { trust: [authorityPem] }, () => tick++)
+    const both = await patchArtifact(artifacts, trusted, { script: other }, () => tick++)
+    const bytes = Buffer.from(await artifacts.read(both))
+    expect([readSlot(bytes), bytes.includes(Buffer.from(digestOf(authorityPem).repeat(2), 'hex'))]).toEqual([other, true])
+    expect(both.from).toEqual([base.fingerprint])
+    expect((await patchArtifact(artifacts, base, { script: other, trust: [authorityPem] }, () => tick++)).sha256).toBe(both.sha256)
+    expect((await patchArtifact(artifacts, both, { script }, () => tick++)).sha256).toBe(trusted.sha256)
+  })
+
   it('packs a BIOS loader again from its kept image', async () => {
     const zinfo = Buffer.alloc(16)
     zinfo.write('PACK')
@@ -208,6 +219,7 @@ describe('patching', () => {
     const stations = await Promise.all(['a', 'b', 'a', 'c'].map((word) => loaders.open('snponly.efi', `#!ipxe\necho ${word}\n`)))
     expect(stations.map((one) => readSlot(one?.bytes ?? new Uint8Array()))).toEqual(['a', 'b', 'a', 'c'].map((word) => `#!ipxe\necho ${word}\n`))
     expect(stations[0]).toBe(stations[2])
+    for (const one of stations) expect(Buffer.from(one?.bytes ?? []).includes(Buffer.from(digestOf(authorityPem).repeat(2), 'hex'))).toBe(true)
     expect(await loaders.open('undionly.kpxe', script)).toBeUndefined()
     await expect(loaders.open('snponly.efi', `#!ipxe\n${'x'.repeat(2000)}`)).rejects.toMatchObject({ code: 'script-too-long' })
     await publisher.publish(await add('plain'))
