@@ -21,8 +21,11 @@ export type Station = {
   readonly stop: () => Promise<void>
 }
 
+/** A wire of a test network in place of QEMU's own: a tap interface, and what QEMU is run by to find it. */
+export type Wire = { readonly tap: string; readonly launcher: readonly string[] }
+
 /** Starts a machine that boots `file` out of `folder`: by PXE, or as a stick. */
-export function bootLoader(way: Way, folder: string, file: string, mac: string): Station {
+export function bootLoader(way: Way, folder: string, file: string, mac: string, wire?: Wire): Station {
   const variables = join(folder, `variables-${way}.fd`)
   if (way.startsWith('uefi')) copyFileSync(firmware.variables, variables)
   if (way === 'arm64') copyFileSync(firmware.armVariables, variables)
@@ -36,12 +39,12 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string):
   ]
   const stick = (device: string): string[] => ['-drive', `file=${join(folder, file)},format=raw,if=none,id=stick,snapshot=on`, '-device', device]
   // Lore: a card without ROM leaves the network to OVMF's own stack, and a stick to the stick.
-  const card = (model: string, rest = ''): string[] => [
-    '-netdev',
-    `user,id=net${way.endsWith('stick') ? '' : `,tftp=${folder},bootfile=${file}`}`,
-    '-device',
-    `${model},netdev=net,mac=${mac}${rest}`,
-  ]
+  const net = wire
+    ? `tap,id=net,ifname=${wire.tap},script=no,downscript=no`
+    : `user,id=net${way.endsWith('stick') ? '' : `,tftp=${folder},bootfile=${file}`}`
+  const card = (model: string, rest = ''): string[] => ['-netdev', net, '-device', `${model},netdev=net,mac=${mac}${rest}`]
+  // The kernel of the stand-in release knows no e1000; without it, a second driver of iPXE's own is seen at work.
+  const stickCard = wire ? 'virtio-net-pci' : 'e1000'
   const common = ['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-nodefaults']
   const words: Record<Way, string[]> = {
     bios: ['qemu-system-x86_64', '-machine', 'pc', '-vga', 'std', '-m', '256', ...common, ...card('virtio-net-pci')],
@@ -67,7 +70,7 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string):
       '-m',
       '256',
       ...common,
-      ...card('e1000', ',romfile='),
+      ...card(stickCard, ',romfile='),
       '-device',
       'ich9-usb-ehci1',
       ...stick('usb-storage,drive=stick,bootindex=0'),
@@ -80,13 +83,13 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string):
       '512',
       ...common,
       ...flash(firmware.code),
-      ...card('e1000', ',romfile='),
+      ...card(stickCard, ',romfile='),
       '-device',
       'qemu-xhci',
       ...stick('usb-storage,drive=stick,bootindex=0'),
     ],
   }
-  const [program = '', ...argv] = words[way]
+  const [program = '', ...argv] = [...(wire?.launcher ?? []), ...words[way]]
   const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const watchers = new Set<() => void>()
