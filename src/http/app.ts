@@ -5,11 +5,10 @@ import { addApi } from './api.ts'
 import { createBootRoutes } from './boot.ts'
 import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
+import { addIpxeApi } from './ipxe.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
-import { addIpxeApi } from './ipxe.ts'
-import { respondEmpty, respondProblem, statusOf } from './problem.ts'
 import { createRights } from './rights.ts'
 
 export type App = Hono<HttpEnv> & {
