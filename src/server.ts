@@ -1,4 +1,5 @@
 // The only place that wires everything: clock, chance, sockets and files enter here. Called by `bivouac serve`.
+import { join } from 'node:path'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
 import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
@@ -8,7 +9,9 @@ import { type DhcpServer, startDhcp } from './dhcp/server.ts'
 import { createApp } from './http/app.ts'
 import type { AppDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
+import { guessBase } from './ipxe/base.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
+import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor } from './station/door.ts'
@@ -72,8 +75,10 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const listening: Listening[] = []
   const startedAt = Date.now()
   const status = () => ({ version, startedAt, listening, problems: warnings.map((message) => ({ message })) })
-  const rooms = createRooms(config, records, emit)
-  const doors = { config, rooms, store, records, emit, warnings, listening, closers, status, onFault }
+  const ipxe = await openGenerator(config)
+  closers.push(() => ipxe.close())
+  const rooms = createRooms(config, records, emit, ipxe.builds.isBeingBuilt)
+  const doors = { config, rooms, ipxe, store, records, emit, warnings, listening, closers, status, onFault }
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
@@ -85,7 +90,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
 }
 
 /** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
-function createRooms(config: Config, records: RecordBook, emit: Emit) {
+function createRooms(config: Config, records: RecordBook, emit: Emit, isBeingBuilt: (name: string) => boolean = () => false) {
   const { depot, site } = config
   const now = Date.now
   let dhcp: DhcpServer | undefined
@@ -104,9 +109,13 @@ function createRooms(config: Config, records: RecordBook, emit: Emit) {
   const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
   const scripts = createScripts({ depot, emit, now })
   const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit })
-  const door = createDoor({ gate, scripts, files, loaders, presence, emit, now })
+  const door = createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now })
   return { presence, loaders, gate, door, leases, useDhcp }
 }
+
+/** The artifact generator on the configured folders; its embedded scripts know this server's URL. */
+const openGenerator = ({ depot, state, http }: Config): Promise<IpxeTools> =>
+  openIpxeTools({ depot, state, recipesFolder: join(import.meta.dirname, '../ipxe'), site: { base: guessBase(http) }, now: Date.now })
 
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
 export async function createLocalGate(config: Config): Promise<{ gate: Gate; records: RecordBook; loaders: LoaderLibrary; close: () => void }> {
@@ -118,6 +127,7 @@ export async function createLocalGate(config: Config): Promise<{ gate: Gate; rec
 type Doors = {
   readonly config: Config
   readonly rooms: ReturnType<typeof createRooms>
+  readonly ipxe: IpxeTools
   readonly store: Store
   readonly records: RecordBook
   readonly emit: Emit
@@ -128,9 +138,10 @@ type Doors = {
   readonly onFault: (error: unknown) => void
 }
 
-async function openHttp({ config, rooms, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+async function openHttp({ config, rooms, ipxe, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
   const app = createApp({
     ...rooms,
+    ipxe,
     store,
     records,
     emit,

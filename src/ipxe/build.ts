@@ -73,6 +73,8 @@ export function createBuilds(options: BuildsOptions): Builds {
   const entries = new Map<string, Entry>()
   const making = new Map<Fingerprint, Shared>()
   const turns = createTurns(concurrency)
+  /** Also those that nobody waits for any more: they clean up behind themselves. */
+  const ongoing = new Set<Promise<unknown>>()
 
   const update = (entry: Entry, change: Partial<Build>): void => {
     entry.build = { ...entry.build, ...change }
@@ -117,7 +119,9 @@ export function createBuilds(options: BuildsOptions): Builds {
       mine.done = turns.take(run, abort.signal).finally(() => {
         if (making.get(input.fingerprint)?.abort === abort) making.delete(input.fingerprint)
       })
-      mine.done.catch(() => {})
+      const { done } = mine
+      ongoing.add(done)
+      done.catch(() => {}).finally(() => ongoing.delete(done))
       shared = mine
       making.set(input.fingerprint, mine)
     }
@@ -253,7 +257,7 @@ export function createBuilds(options: BuildsOptions): Builds {
     isBeingBuilt: (name) => [...entries.values()].some((entry) => isOpen(entry) && entry.announce.includes(name)),
     close: async () => {
       for (const entry of entries.values()) entry.abort.abort()
-      await Promise.allSettled([...[...entries.values()].map((entry) => entry.done), ...[...making.values()].map((one) => one.done)])
+      await Promise.allSettled([...[...entries.values()].map((entry) => entry.done), ...ongoing])
     },
   }
 }

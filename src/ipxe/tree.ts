@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { OutsideError } from '../boot/error.ts'
+import { ConflictError, OutsideError } from '../boot/error.ts'
 import { isThere, sizeOf } from './file.ts'
 import { fingerprintOf } from './fingerprint.ts'
 import { createProgressReader, failureOf, type Progress, treeArguments } from './make.ts'
@@ -135,6 +135,8 @@ export function createTrees({ folder, run, jobs, limitBytes, timeoutMs, now }: T
 
   const ensure = async (ask: TreeAsk, key: string, watch: TreeWatch): Promise<void> => {
     if (await isThere(join(pathOf(key), 'tree.json'))) return
+    // A signal that fired before this would never be heard below.
+    if (watch.signal?.aborted) throw new ConflictError('cancelled', 'cancelled')
     const known = building.get(key)
     const job = known ?? startBuild(ask, key)
     job.watches.add(watch)

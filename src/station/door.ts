@@ -46,6 +46,8 @@ export type DoorOptions = {
   readonly scripts: Scripts
   readonly files: Files
   readonly loaders: LoaderLibrary
+  /** Whether a loader of this name is being made: it is answered by "again in a moment", not by "there is none". */
+  readonly isBeingBuilt?: (name: string) => boolean
   readonly presence: Presence
   readonly emit: Emit
   readonly now: () => number
@@ -61,7 +63,7 @@ type Visit = {
 }
 type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly detail?: NonNullable<BootEvent['detail']> }
 
-export function createDoor({ gate, scripts, files, loaders, presence, emit, now }: DoorOptions): Door {
+export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now }: DoorOptions): Door {
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
 
@@ -158,7 +160,10 @@ export function createDoor({ gate, scripts, files, loaders, presence, emit, now 
 
   function openFile(visit: Visit, path: string): Maybe<Opened> {
     if (/^configs\/.+\.gz$/.test(path)) return openOverlay(visit, visit.mac, () => gate.checkOverlay(path))
-    const loader = isLoaderName(path) ? loaders.find(path.replace(/^ipxe\//, '')) : undefined
+    const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined
+    const loader = loaderName === undefined ? undefined : loaders.find(loaderName)
+    if (!loader && loaderName !== undefined && isBeingBuilt?.(loaderName))
+      throw new OutsideError('loader-being-built', `${loaderName} is being built`, true)
     if (loader) {
       const content = loader.depotPath === undefined ? files.openOutside(loader.path) : files.open(loader.depotPath)
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))

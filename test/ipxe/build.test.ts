@@ -126,6 +126,16 @@ describeWith(['make', 'nice'], 'builds, with a stand-in source tree', () => {
     expect(await camp.tools.trees.list()).toEqual([])
   })
 
+  it('starts nothing for one that is cancelled at once', async () => {
+    const slow = start({ ...plain, options: { SLOW_IT: true } })
+    camp.tools.builds.cancel(slow.id)
+    await expect(camp.tools.builds.wait(slow.id)).rejects.toMatchObject({ code: 'cancelled' })
+    const before = Date.now()
+    await camp.tools.close()
+    expect(Date.now() - before).toBeLessThan(10_000)
+    expect(await camp.tools.trees.list()).toEqual([])
+  })
+
   it('goes on for the others when one of them gives up', async () => {
     const turns = await openCamp({ concurrency: 1 })
     try {

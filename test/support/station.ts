@@ -38,6 +38,7 @@ export type RoomInput = {
   readonly profiles?: readonly object[]
   readonly releases?: readonly Release[]
   readonly site?: Partial<Site>
+  readonly isBeingBuilt?: (name: string) => boolean
 }
 
 export type Room = ReturnType<typeof createRoom>
@@ -67,7 +68,7 @@ export function createRoom(input: RoomInput = {}) {
   const scripts = createScripts({ depot, emit, now })
   const files = createFiles({ depot, cacheBytes: 16 * 1024 * 1024, now })
   const gate = createGate({ depot, records: () => records, site: () => site, loaders, presence, scripts, now, emit })
-  const door = createDoor({ gate, scripts, files, loaders, presence, emit, now })
+  const door = createDoor({ gate, scripts, files, loaders, presence, emit, now, ...(input.isBeingBuilt && { isBeingBuilt: input.isBeingBuilt }) })
   const pass = (ms = 2000): void => {
     ahead += ms
   }
