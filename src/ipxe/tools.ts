@@ -1,6 +1,6 @@
 // The artifact generator in one hand: sources, trees, builds, library, publisher, on their folders. Made by server and cli; the faces take it.
 import { availableParallelism } from 'node:os'
-import { readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod'
@@ -74,6 +74,8 @@ export async function openIpxeTools(options: IpxeOptions): Promise<IpxeTools> {
   const publisher = createPublisher({ depot, artifacts, now })
   const jobFolder = join(folder, 'jobs', String(process.pid))
   await rm(jobFolder, { recursive: true, force: true })
+  await removeOrphans(join(folder, 'jobs'), /^(\d+)$/)
+  await removeOrphans(join(folder, 'trees'), /^\.new-.*-(\d+)$/)
   const builds = createBuilds({
     folder: jobFolder,
     sources,
@@ -94,4 +96,21 @@ export async function openIpxeTools(options: IpxeOptions): Promise<IpxeTools> {
     await rm(jobFolder, { recursive: true, force: true })
   }
   return { sources, trees, artifacts, publisher, builds, run, recipesFolder, now, close }
+}
+
+/** What a process left behind that ended in the middle: folders whose names carry its number. */
+async function removeOrphans(folder: string, pattern: RegExp): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const pid = Number(pattern.exec(name)?.[1] ?? Number.NaN)
+    if (!Number.isNaN(pid) && !isAlive(pid)) await rm(join(folder, name), { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }

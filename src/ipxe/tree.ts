@@ -103,7 +103,7 @@ export function createTrees({ folder, run, jobs, limitBytes, timeoutMs, now }: T
 
   const build = async (ask: TreeAsk, key: string, watches: ReadonlySet<TreeWatch>, signal: AbortSignal): Promise<void> => {
     const base = (await list()).findLast((one) => one.family === familyOf(ask))
-    const temporary = join(folder, `.new-${key}-${randomBytes(4).toString('hex')}`)
+    const temporary = join(folder, `.new-${key}-${randomBytes(4).toString('hex')}-${process.pid}`)
     await mkdir(temporary, { recursive: true })
     try {
       const copy = (from: string): Promise<string> => runWell(run, ['cp', '-a', from, join(temporary, 'tree')], { signal, timeoutMs })

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -212,6 +212,15 @@ describeWith(['make', 'nice'], 'builds, with a stand-in source tree', () => {
     } finally {
       delete process.env.MAKEFLAGS
     }
+  })
+
+  it('removes what a process left behind that was killed in the middle, and nothing of one that lives', async () => {
+    const state = join(camp.folder, 'state/ipxe')
+    const dead = 2 ** 22 + 1
+    const left = [`jobs/${dead}/x`, `trees/.new-abc-0011-${dead}/tree`, `trees/.new-abc-0011-${process.ppid}/tree`]
+    for (const path of left) mkdirSync(join(state, path), { recursive: true })
+    await (await camp.open()).close()
+    expect(left.map((path) => existsSync(join(state, path)))).toEqual([false, false, true])
   })
 
   it('leaves no job folders, and drops the trees that were not used for longest', async () => {
