@@ -3,7 +3,7 @@
 import { realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { BivouacError, MissingError, OutsideError } from '../boot/error.ts'
-import type { Maybe } from './maybe.ts'
+import { type Maybe, onward, orElse } from './maybe.ts'
 import { checkServed, missing, typeOf } from './path.ts'
 import { type FileStat, identityOf, isSettled, type Version } from './version.ts'
 
@@ -20,7 +20,9 @@ export type Looks = {
    * none or it is not to be served, OutsideError when the disk fails.
    */
   readonly look: (depotPath: string) => Maybe<Version>
-  /** The same for an absolute path outside, which we chose ourselves. */
+  /** Is there such a file, or one that the disk does not let us see now? Without an exception where it was looked for just now. */
+  readonly isThere: (depotPath: string) => Maybe<boolean>
+  /** The same as `look` for an absolute path outside, which we chose ourselves. */
   readonly lookOutside: (path: string) => Maybe<Version>
   /** The next look goes to the disk. */
   readonly forget: (name: string) => void
@@ -42,11 +44,24 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
     return lookFresh(depotPath, () => locate(depot, depotPath))
   }
 
-  function recall(name: string): Version | undefined {
+  function isThere(depotPath: string): Maybe<boolean> {
+    const found = recent(depotPath)
+    if (found) return !(found instanceof MissingError)
+    return orElse(
+      () => onward(look(depotPath), () => true),
+      (error) => !(error instanceof MissingError),
+    )
+  }
+
+  function recent(name: string): Known['found'] | undefined {
     const entry = known.get(name)
-    if (!entry || now() - entry.checkedAt >= revalidateMs) return undefined
-    if (entry.found instanceof MissingError) throw entry.found
-    return entry.found
+    return entry && now() - entry.checkedAt < revalidateMs ? entry.found : undefined
+  }
+
+  function recall(name: string): Version | undefined {
+    const found = recent(name)
+    if (found instanceof MissingError) throw found
+    return found
   }
 
   function lookFresh(name: string, find: () => Promise<string>): Promise<Version> {
@@ -83,7 +98,7 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
     if (oldest !== undefined) known.delete(oldest)
   }
 
-  return { look, lookOutside: (path) => recall(path) ?? lookFresh(path, () => realpath(path)), forget: (name) => known.delete(name) }
+  return { look, isThere, lookOutside: (path) => recall(path) ?? lookFresh(path, () => realpath(path)), forget: (name) => known.delete(name) }
 }
 
 /** The real path of a served file. Every link is followed, and must end inside the depot, at a path that may be served itself. */

@@ -3,11 +3,10 @@
 import type { Mac } from '../boot/address.ts'
 import type { Facts } from '../boot/client.ts'
 import { findBootFiles, planChoice, type ScriptPlan } from '../boot/decide.ts'
-import { MissingError } from '../boot/error.ts'
 import { because, butNot, type Choice, chooseProfile } from '../boot/match.ts'
 import type { Profile, Records, Site } from '../boot/record.ts'
 import type { Looks } from './look.ts'
-import { type Maybe, onward, orElse } from './maybe.ts'
+import { type Maybe, onward } from './maybe.ts'
 import type { GatePlan } from './plan.ts'
 import { createRecent } from './recent.ts'
 import type { OverlaySearch, Shelf } from './shelf.ts'
@@ -72,7 +71,7 @@ export function createPlanner({ shelf, looks, records, site }: PlannerOptions): 
     const { boot } = draft.plan
     const files = boot ? [boot.files.kernel, boot.files.initramfs, ...(boot.files.modloop ? [boot.files.modloop] : [])] : []
     return onward(findAbsent(files), (absent) =>
-      onward(isThere('sshkeys.pub'), (hasSshKeys) => {
+      onward(looks.isThere('sshkeys.pub'), (hasSshKeys) => {
         const key = `${hasSshKeys} ${absent}`
         if (draft.finished?.key !== key) draft.finished = { key, planned: complete(draft, absent, hasSshKeys) }
         return draft.finished.planned
@@ -80,14 +79,8 @@ export function createPlanner({ shelf, looks, records, site }: PlannerOptions): 
     )
   }
 
-  const isThere = (path: string): Maybe<boolean> =>
-    orElse(
-      () => onward(looks.look(path), () => true),
-      (error) => !(error instanceof MissingError),
-    )
-
   function findAbsent([path, ...rest]: readonly string[]): Maybe<string | undefined> {
-    return path === undefined ? undefined : onward(isThere(path), (is) => (is ? findAbsent(rest) : path))
+    return path === undefined ? undefined : onward(looks.isThere(path), (is) => (is ? findAbsent(rest) : path))
   }
 
   return { plan, planForAnybody }
