@@ -32,7 +32,6 @@ async function serve(context: Context, version: string, quiet: boolean): Promise
   for (const lint of loaded.lints) warn(formatFinding(lint))
   const made = await initDepot(loaded.config.depot)
   const server = await startServer(loaded.config, version, (error) => sayError(error, context.json))
-  for (const finding of lintRecords(loaded, server.records)) warn(formatFinding(finding))
   if (context.json)
     sayJson({
       listening: server.listening,
@@ -42,6 +41,7 @@ async function serve(context: Context, version: string, quiet: boolean): Promise
       token: server.newToken ?? null,
     })
   else sayStart(loaded, server, version, made.length > 0)
+  for (const finding of lintRecords(loaded, server.records)) warn(formatFinding(finding))
   if (!quiet) server.listen((event) => say(context.json ? JSON.stringify(event) : formatEvent(event)))
   await untilStopped(server)
 }

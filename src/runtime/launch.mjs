@@ -11,7 +11,7 @@ const runtimeFolder = dirname(fileURLToPath(import.meta.url))
 const projectFolder = join(runtimeFolder, '..', '..')
 const floor = [22, 19]
 
-/** Is this version (`v22.19.0`) at or above the floor of package.json's `engines`? */
+/** Is this version (`v22.19.0`) at or above the floor? */
 function isNewEnough(version) {
   const [major, minor] = version.replace(/^v/, '').split('.').map(Number)
   return major > floor[0] || (major === floor[0] && minor >= floor[1])
