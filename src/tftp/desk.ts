@@ -11,8 +11,8 @@ import { createTables } from './table.ts'
 export type DeskOptions = {
   /** May throw or reject; asked once for each transfer, however often the client repeats itself. */
   readonly read: (name: string, peer: Peer) => Content | Promise<Content>
-  /** Must not throw. */
-  readonly onEnd?: ((figures: TransferFigures) => void) | undefined
+  /** `content` is what `read` gave, closed by now; undefined when it gave nothing. Must not throw. */
+  readonly onEnd?: ((figures: TransferFigures, content: Content | undefined) => void) | undefined
   /** Must not throw, and limits its own rate. */
   readonly onMalformed?: ((peer: Peer, why: string) => void) | undefined
   readonly limits: TftpLimits
@@ -55,7 +55,7 @@ export function createDesk({ read, onEnd, onMalformed, limits, now }: DeskOption
     send(bytes, 0, bytes.length, peer)
   }
   const refuse = (peer: Peer, { name }: Request, reason: string) => {
-    onEnd?.(drawFigures({ peer, name, durationMs: 0, running: undefined }, { outcome: 'refused', reason }))
+    onEnd?.(drawFigures({ peer, name, durationMs: 0, running: undefined }, { outcome: 'refused', reason }), undefined)
   }
   const decode = (bytes: Uint8Array, peer: Peer): TftpPacket | undefined => {
     try {
@@ -68,12 +68,12 @@ export function createDesk({ read, onEnd, onMalformed, limits, now }: DeskOption
   }
 
   const open = (book: Book, key: string, request: Request, datagram: Uint8Array, peer: Peer) => {
-    const onOver = (figures: TransferFigures) => {
+    const onOver = (figures: TransferFigures, content: Content | undefined) => {
       all.delete(session)
       book.known.delete(key)
       addCount(byAddress, peer.address, -1)
       if (figures.outcome !== 'timeout') remember(book.ended, key, now(), limits.sessionsMax)
-      onEnd?.(figures)
+      onEnd?.(figures, content)
     }
     const session = createSession({ peer, request, read, send: book.send, tables, limits, sessions, now, onOver })
     all.add(session)

@@ -18,7 +18,8 @@ export type TftpOptions = {
   readonly port: number
   /** Throws or rejects with MissingError, InputError…; asked once for each transfer. */
   readonly read: (name: string, peer: Peer) => Content | Promise<Content>
-  readonly onEnd?: (figures: TransferFigures) => void
+  /** Once for each request, also the refused ones. `content` is the very value that `read` gave, undefined when it gave none. Must not throw. */
+  readonly onEnd?: (figures: TransferFigures, content: Content | undefined) => void
   readonly onMalformed?: (peer: Peer, why: string) => void
   readonly limits?: Partial<TftpLimits>
   /** Milliseconds that never step back; by default the monotonic clock. */

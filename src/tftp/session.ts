@@ -23,8 +23,8 @@ export type SessionOptions = {
   /** How many sessions share the read-ahead. */
   readonly sessions: () => number
   readonly now: () => number
-  /** Called once; nothing is sent afterwards. */
-  readonly onOver: (figures: TransferFigures) => void
+  /** Called once, with what `read` gave if it gave anything by then; nothing is sent afterwards. */
+  readonly onOver: (figures: TransferFigures, content: Content | undefined) => void
 }
 
 export type Session = {
@@ -56,6 +56,7 @@ export function createSession(options: SessionOptions): Session {
   const { peer, request, tables, limits, now } = options
   const startedAt = now()
   let running: Running | undefined
+  let opened: Content | undefined
   let isLoading = false
   let isOver = false
 
@@ -66,7 +67,7 @@ export function createSession(options: SessionOptions): Session {
   const close = (ending: Ending) => {
     isOver = true
     if (!isLoading) running?.blocks.close()
-    options.onOver(drawFigures({ peer, name: request.name, durationMs: now() - startedAt, running }, ending))
+    options.onOver(drawFigures({ peer, name: request.name, durationMs: now() - startedAt, running }, ending), opened)
   }
   const end = (ending: Ending, farewell?: string) => {
     if (isOver) return
@@ -110,6 +111,12 @@ export function createSession(options: SessionOptions): Session {
     else if (running) pump(running)
   }
 
+  const open = (content: Content) => {
+    opened = content
+    if (isOver) content.close()
+    else if (request.mode === 'netascii') beginText(content)
+    else begin(content)
+  }
   const begin = (content: Content) => {
     if (isOver) return content.close()
     const terms = agree(request.options, content.sizeBytes, limits)
@@ -126,7 +133,6 @@ export function createSession(options: SessionOptions): Session {
       content.close()
       fail(error)
     }
-    if (isOver) return content.close()
     if (content.sizeBytes > netasciiBytesMax) {
       content.close()
       return end({ outcome: 'refused', reason: `netascii asked for ${content.sizeBytes} bytes` }, 'too big for netascii: use binary (octet) mode')
@@ -139,7 +145,7 @@ export function createSession(options: SessionOptions): Session {
   }
 
   return {
-    start: () => whenReady(() => options.read(request.name, peer), request.mode === 'netascii' ? beginText : begin, fail),
+    start: () => whenReady(() => options.read(request.name, peer), open, fail),
     receiveAck: (wireBlock) => running && follow(running.transfer.receiveAck(wireBlock, now())),
     receiveRequest: () => running && follow(running.transfer.receiveRequest(now())),
     tick: () => {

@@ -70,7 +70,7 @@ export function runOverCable(content: Content, client: ClientOptions, cable: Cab
   return { ...machine.result(), figures, serverPackets, elapsedMs, left: desk.sessions() }
 }
 
-/** Content that is in memory, or (with `isLate`) comes piece by piece as promises do. */
+/** Content that is in memory, and counts how often it was closed. */
 export function memoryContent(bytes: Uint8Array, etag = `${bytes.length}`): Content & { readonly closed: () => number } {
   let closed = 0
   return {

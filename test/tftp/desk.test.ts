@@ -200,6 +200,23 @@ describe('the same client asks again', () => {
   })
 })
 
+describe('the end of a transfer', () => {
+  it.each(['octet', 'netascii'])('is told with the content that was opened for it, in %s', async (mode) => {
+    const content = memoryContent(Buffer.from('text\n'))
+    const told: unknown[] = []
+    const { line } = setUp({ read: () => Promise.resolve(content), onEnd: ({ outcome }, opened) => told.push([outcome, opened === content]) })
+    line.receiveRequest(request('a', [], mode), one)
+    await settle()
+    line.receiveAnswer(ack(1), one)
+    line.receiveRequest(request('a', [], 'mail'), one)
+    expect(told).toEqual([
+      ['complete', true],
+      ['refused', false],
+    ])
+    expect(content.closed()).toBe(1)
+  })
+})
+
 describe('bounds', () => {
   it('sessions in all and for each address; beyond them silence, and the refusal is told', () => {
     const { line, sent, ends, desk } = setUp({ limits: { sessionsMax: 40, sessionsPerAddressMax: 32 } })
