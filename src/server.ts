@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import { isIP } from 'node:net'
 import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
+import type { Content } from './boot/content.ts'
 import type { BootEvent, Emit } from './boot/event.ts'
 import type { Config } from './config.ts'
 import { type DhcpServer, startDhcp } from './dhcp/server.ts'
@@ -14,7 +15,7 @@ import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
-import { createDoor } from './station/door.ts'
+import { createDoor, type Opened } from './station/door.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts } from './station/script.ts'
@@ -22,7 +23,7 @@ import { openStore } from './store/embedded.ts'
 import type { Store } from './store/port.ts'
 import { openRecords, type RecordBook } from './store/record.ts'
 import { ensureToken, verifyToken } from './store/token.ts'
-import type { Peer, TransferFigures } from './tftp/figure.ts'
+import type { TransferFigures } from './tftp/figure.ts'
 import { startTftp } from './tftp/server.ts'
 
 /** One socket that is open, for people and the API. */
@@ -159,19 +160,20 @@ async function openHttp({ config, rooms, ipxe, store, records, emit, listening, 
 async function openTftp({ config, rooms, emit, listening, closers }: Doors): Promise<void> {
   const { enabled, address, port, ...limits } = config.tftp
   if (!enabled) return
-  const dones = new Map<string, (sentBytes: number) => void>()
+  // By the very Content that a transfer was given, so that nothing is kept of one that never began.
+  const dones = new WeakMap<Content, Opened['done']>()
   const server = await startTftp({
     address,
     port,
     limits,
     read: async (name, peer) => {
       const { content, done } = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
-      dones.set(peerKey(peer), done)
-      return content
+      const own = { ...content }
+      dones.set(own, done)
+      return own
     },
-    onEnd: (figures) => {
-      const done = dones.get(peerKey(figures.peer))
-      dones.delete(peerKey(figures.peer))
+    onEnd: (figures, content) => {
+      const done = content && dones.get(content)
       if (figures.outcome === 'complete') done?.(figures.sentBytes)
       else if (done && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
     },
@@ -179,8 +181,6 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
   closers.push(() => server.stop())
   listening.push({ service: 'tftp', address: [address].flat().join(', '), port: server.port })
 }
-
-const peerKey = ({ address, port }: Peer): string => `${address} ${port}`
 
 function describeFailure({ peer, name, sizeBytes, sentBytes, outcome, reason }: TransferFigures, mac: Mac | undefined): BootEvent {
   const detail = { via: 'tftp', file: name.slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
