@@ -18,7 +18,7 @@ import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type Opened } from './station/door.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
-import { createScripts } from './station/script.ts'
+import { createScripts, type Scripts } from './station/script.ts'
 import { openStore } from './store/embedded.ts'
 import type { Store } from './store/port.ts'
 import { openRecords, type RecordBook } from './store/record.ts'
@@ -75,10 +75,10 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const warnings: string[] = []
   const listening: Listening[] = []
   const startedAt = Date.now()
-  const status = () => ({ version, startedAt, listening, problems: warnings.map((message) => ({ message })) })
   const ipxe = await openGenerator(config)
   closers.push(() => ipxe.close())
   const rooms = createRooms(config, records, emit, ipxe.builds.isBeingBuilt)
+  const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
   const doors = { config, rooms, ipxe, store, records, emit, warnings, listening, closers, status, onFault }
   await openHttp(doors)
   await openTftp(doors)
@@ -111,7 +111,15 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, isBeingBui
   const scripts = createScripts({ depot, emit, now })
   const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit })
   const door = createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now })
-  return { presence, loaders, gate, door, leases, useDhcp }
+  return { presence, loaders, scripts, gate, door, leases, useDhcp }
+}
+
+export type LocalGate = {
+  readonly gate: Gate
+  readonly records: RecordBook
+  readonly loaders: LoaderLibrary
+  readonly scripts: Scripts
+  readonly close: () => void
 }
 
 /** The artifact generator on the configured folders; its embedded scripts know this server's URL. */
@@ -119,10 +127,10 @@ const openGenerator = ({ depot, state, http }: Config): Promise<IpxeTools> =>
   openIpxeTools({ depot, state, recipesFolder: join(import.meta.dirname, '../ipxe'), site: { base: guessBase(http) }, now: Date.now })
 
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
-export async function createLocalGate(config: Config): Promise<{ gate: Gate; records: RecordBook; loaders: LoaderLibrary; close: () => void }> {
+export async function createLocalGate(config: Config): Promise<LocalGate> {
   const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
-  const { gate, loaders } = createRooms(config, records, () => {})
-  return { gate, records, loaders, close: records.close }
+  const { gate, loaders, scripts } = createRooms(config, records, () => {})
+  return { gate, records, loaders, scripts, close: records.close }
 }
 
 type Doors = {

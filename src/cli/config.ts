@@ -38,11 +38,13 @@ async function check(context: Context): Promise<void> {
 /** Everything that is wrong with the configuration, with each record, and with both together. */
 async function findAll(loaded: LoadedConfig): Promise<Finding[]> {
   const { config, lints } = loaded
-  const { records, loaders, close } = await createLocalGate(config)
+  const { records, loaders, scripts, close } = await createLocalGate(config)
   try {
     const hasFile = (path: string) => existsSync(join(config.depot, path))
     const hasLoader = (name: string) => loaders.find(name) !== undefined
-    return [...lints, ...records.problems(), ...lintRecords(loaded, records, { hasFile, hasLoader })]
+    const broken = scripts.problems().map((problem): Finding => ({ severity: 'error', code: 'template-bad', ...problem }))
+    const wrongTogether = lintRecords(loaded, records, { hasFile, hasLoader, hasTemplate: scripts.has })
+    return [...lints, ...records.problems(), ...broken, ...wrongTogether]
   } finally {
     close()
   }

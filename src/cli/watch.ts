@@ -4,6 +4,7 @@ import { parseMac } from '../boot/address.ts'
 import type { BootEvent } from '../boot/event.ts'
 import { InputError } from '../boot/error.ts'
 import type { BootView, LeaseView } from '../http/view.ts'
+import { formatMistake, type Mistake } from '../store/mistake.ts'
 import type { Context } from './context.ts'
 import { formatTable, formatTime, say, sayJson } from './output.ts'
 
@@ -92,7 +93,7 @@ type Status = {
   uptimeSeconds: number
   listening: { service: string; address: string; port: number; network?: string }[]
   counts: Record<string, number>
-  problems: { message: string }[]
+  problems: Mistake[]
 }
 
 function sayStatus(context: Context, status: Status): void {
@@ -105,7 +106,7 @@ function sayStatus(context: Context, status: Status): void {
       .map(([name, count]) => `${count} ${name}`)
       .join(', ')}`,
   )
-  for (const { message } of status.problems) say(`  problem: ${message}`)
+  for (const problem of status.problems) say(`  problem: ${formatMistake(problem)}`)
 }
 
 function sayLeases(context: Context, leases: LeaseView[]): void {

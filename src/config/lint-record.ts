@@ -12,17 +12,20 @@ export type RecordLintOptions = {
   readonly hasLoader?: (name: string) => boolean
   /** Is there a file at this path below the depot? Absent: files are not looked at. */
   readonly hasFile?: (path: string) => boolean
+  /** Is there a template of this name, without `.ejs`? Absent: templates are not looked at. */
+  readonly hasTemplate?: (name: string) => boolean
 }
 
 type Book = Pick<RecordBook, 'current' | 'placeOf'>
 type Loaded = Pick<LoadedConfig, 'config' | 'placeOf'>
 
 /** All that configuration and records say wrong together. */
-export function lintRecords(loaded: Loaded, book: Book, { hasLoader, hasFile }: RecordLintOptions = {}): Finding[] {
+export function lintRecords(loaded: Loaded, book: Book, { hasLoader, hasFile, hasTemplate }: RecordLintOptions = {}): Finding[] {
   return [
     ...lintSite(loaded, book.current()),
     ...book.current().stations.flatMap((station) => lintStation(station, book)),
     ...ownProfiles(book.current()).flatMap((profile) => lintProfile(profile, book, hasFile)),
+    ...(hasTemplate ? ownProfiles(book.current()).flatMap((profile) => lintTemplate(profile, book, hasTemplate)) : []),
     ...lintMatches(book),
     ...(hasLoader ? lintLoaders(loaded, hasLoader) : []),
   ]
@@ -97,7 +100,14 @@ function lintProfile(profile: Profile, book: Book, hasFile: RecordLintOptions['h
     void found.push(finding(severity, code, message, book.placeOf('profiles', profile.name, [key])))
   if (profile.kernel !== undefined || profile.initramfs !== undefined || profile.modloop !== undefined) lintFiles(profile, say, hasFile)
   else lintRelease(profile, book.current(), say)
+  if (hasFile) lintRepositories(profile, say, hasFile)
   return found
+}
+
+function lintTemplate(profile: Profile, book: Book, hasTemplate: (name: string) => boolean): Finding[] {
+  if (!('template' in profile) || profile.template === undefined || hasTemplate(profile.template)) return []
+  const message = `there is no template ${profile.template}.ejs, neither in templates/ of the depot nor of our own: such stations wait`
+  return [finding('error', 'template-missing', message, book.placeOf('profiles', profile.name, ['template']))]
 }
 
 type Say = (severity: Finding['severity'], code: string, key: string, message: string) => void
@@ -128,6 +138,22 @@ function lintFiles(profile: AlpineProfile, say: Say, hasFile: RecordLintOptions[
     )
   for (const { key, path } of files) if (hasFile && !hasFile(path)) say('error', 'file-missing', key, `there is no ${path} in the depot`)
 }
+
+/** A path below the depot is a repository when it has an index for any architecture; URLs are not asked. */
+function lintRepositories({ repositories }: AlpineProfile, say: Say, hasFile: (path: string) => boolean): void {
+  for (const place of repositories) {
+    const path = place.replace(/\/$/, '')
+    if (/^https?:/.test(place) || repositoryArchs.some((arch) => hasFile(`${path}/${arch}/APKINDEX.tar.gz`))) continue
+    say(
+      'warning',
+      'repository-missing',
+      'repositories',
+      `there is no ${path}/<arch>/APKINDEX.tar.gz in the depot: no package can be installed from it`,
+    )
+  }
+}
+
+const repositoryArchs = ['x86_64', 'x86', 'aarch64', 'armv7', 'armhf', 'riscv64', 'loongarch64', 'ppc64le', 's390x']
 
 /** `boot/modloop-virt` → `virt`; undefined where the name does not tell. */
 const flavourOf = (path: string): string | undefined => /(?:^|\/)(?:vmlinuz|initramfs|modloop)-([A-Za-z0-9_-]+)$/.exec(path)?.[1]

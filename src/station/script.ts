@@ -18,7 +18,10 @@ export type Scripts = {
   readonly render: (name: string, data: object) => string
   /** A number that is another one after the operator's templates changed. */
   readonly generation: () => number
+  /** The operator's templates that are not in force as they stand now. */
   readonly problems: () => readonly TemplateProblem[]
+  /** Is there a template of this name, ours or the operator's? */
+  readonly has: (name: string) => boolean
 }
 
 export type ScriptsOptions = {
@@ -112,7 +115,14 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
       refresh()
       return generation
     },
-    problems: () => [...overrides.values()].flatMap(({ problem }) => problem ?? []),
+    problems: () => {
+      refresh()
+      return [...overrides.values()].flatMap(({ problem }) => problem ?? [])
+    },
+    has: (name) => {
+      refresh()
+      return own.has(name) || overrides.has(name)
+    },
   }
 }
 

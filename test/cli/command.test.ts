@@ -66,6 +66,29 @@ describe('config check', () => {
     expect(ended.code).toBe(2)
     expect(ended.stdout).toMatch(/stations\/a\.yaml:2: profil: .*did you mean "?profile/)
   })
+  it('looks at the depot as well: releases, files, templates, loaders, and what is named and not there', () => {
+    folder.run('depot', 'init')
+    expect(folder.run('config', 'check')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^warning release-none: profiles\/alpine\.yaml:2: /),
+    })
+    write('bivouac.yaml', 'unknown: nobody\nloaders: {0: own.kpxe}\n')
+    write('depot/profiles/alpine.yaml', 'kind: alpine\nkernel: vmlinuz-lts\ninitramfs: initramfs-lts\nrepositories: [apk/main]\n')
+    write('depot/profiles/kiosk.yaml', 'kind: script\ntemplate: kiosk.ipxe\n')
+    write('depot/templates/wait.ipxe.ejs', '#!ipxe\n<% if (x { %>\n')
+    write('depot/vmlinuz-lts', '')
+    const ended = folder.run('--json', 'config', 'check')
+    const { findings } = JSON.parse(ended.stdout) as { findings: { code: string; file: string; line?: number }[] }
+    expect(findings.map(({ code, file, line }) => `${code} ${file}:${line}`).sort()).toEqual([
+      'file-missing profiles/alpine.yaml:3',
+      'loader-missing bivouac.yaml:2',
+      'profile-missing bivouac.yaml:1',
+      'repository-missing profiles/alpine.yaml:4',
+      'template-bad templates/wait.ipxe.ejs:2',
+      'template-missing profiles/kiosk.yaml:2',
+    ])
+    expect(ended.code).toBe(2)
+  })
   it('checks records and networks together', () => {
     folder.run('depot', 'init')
     write('bivouac.yaml', 'networks:\n  - {name: lab, interface: eth1, subnet: 10.9.0.0/24, pool: [10.9.0.10-10.9.0.20]}\n')

@@ -119,6 +119,19 @@ describe('serve', () => {
     expect(server.output()).toMatch(/record-bad[\s\S]*station\.ipxe\.ejs/)
   })
 
+  it('tells at the start and in its status what is wrong in the depot, with file and line', async () => {
+    fillDepot()
+    mkdirSync(join(folder.path, 'depot/templates'), { recursive: true })
+    writeFileSync(join(folder.path, 'depot/templates/wait.ipxe.ejs'), '#!ipxe\n<% if (x { %>\n')
+    writeFileSync(join(folder.path, 'depot/stations/bad.yaml'), 'mac: 52:54:00:12:34:57\nprofil: local\n')
+    writeFileSync(join(folder.path, 'depot/stations/lost.yaml'), 'mac: 52:54:00:12:34:58\nprofile: nowhere\n')
+    const server = await folder.serve()
+    expect(server.output()).toMatch(/^error profile-missing: stations\/lost\.yaml:2: profile: there is no profile nowhere/m)
+    const { stdout } = folder.run('--server', server.base, 'status')
+    expect(stdout).toMatch(/problem: templates\/wait\.ipxe\.ejs:2: /)
+    expect(stdout).toMatch(/problem: stations\/bad\.yaml:2: profil: there is no key/)
+  })
+
   it('prints one JSON value at the start and one event a line with --json', async () => {
     const server = await folder.serve('--json')
     expect(server.output()).toMatch(/"listening": \[/)

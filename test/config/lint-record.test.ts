@@ -195,6 +195,20 @@ describe('lintRecords', () => {
     ])
   })
 
+  it('looks for the index of a repository below the depot, never for one elsewhere', async () => {
+    const files = { ...good, 'profiles/a.yaml': 'kind: alpine\nrepositories: [apk/main, apk/none/, "http://a.example/alpine"]\n' }
+    expect(await lint(files, '', { hasFile: (path) => path === 'apk/main/aarch64/APKINDEX.tar.gz' })).toEqual([
+      expect.stringMatching(/^warning repository-missing: profiles\/a\.yaml:2: repositories: there is no apk\/none\/<arch>\/APKINDEX\.tar\.gz/),
+    ])
+  })
+
+  it('looks for templates where it is told how', async () => {
+    const files = { ...good, 'profiles/a.yaml': 'kind: script\ntemplate: kiosk.ipxe\n', 'profiles/b.yaml': 'kind: wait\ntemplate: own.ipxe\n' }
+    expect(await lint(files, '', { hasTemplate: (name) => name === 'own.ipxe' })).toEqual([
+      expect.stringMatching(/^error template-missing: profiles\/a\.yaml:2: template: there is no template kiosk\.ipxe\.ejs/),
+    ])
+  })
+
   it('looks for loaders where it is told how', async () => {
     const hasLoader = (name: string) => name === 'undionly.kpxe'
     const config = 'loaders: {7: own.efi}\nquirks:\n  - {name: q, when: {arch: 0}, loader: q.kpxe}\n'
