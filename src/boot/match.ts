@@ -40,22 +40,26 @@ export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Si
 }
 
 type Candidate = { readonly profile: Profile; readonly blocks: readonly Conditions[] }
+/** A profile that fits, with the number of labels of its largest block that does. */
+type Held = { readonly profile: Profile; readonly size: number }
 
 function matchProfile(labels: Record<string, string>, records: Records, why: Reason[]): Profile | undefined {
   const candidates = [...records.profiles.values()]
     .flatMap((profile): Candidate[] => (profile.match ? [{ profile, blocks: [profile.match].flat() }] : []))
     .sort((one, other) => rank(one.profile, largest(one.blocks), other.profile, largest(other.blocks)))
   const held = candidates
-    .flatMap(({ profile, blocks }) => {
+    .flatMap(({ profile, blocks }): Held[] => {
       const fitting = blocks.filter((block) => findMiss(block, labels) === undefined)
       return fitting.length ? [{ profile, size: largest(fitting) }] : []
     })
     .sort((one, other) => rank(one.profile, one.size, other.profile, other.size))
-  const winner = held[0]?.profile
+  const [best, ...others] = held
+  const winner = best?.profile
   for (const { profile, blocks } of candidates) {
     if (profile === winner) break
     if (!held.some((one) => one.profile === profile)) why.push(butNot('match', `profile ${profile.name} wants ${sayMisses(blocks, labels)}`))
   }
+  if (best) for (const other of others) why.push(butNot('match', `profile ${other.profile.name} matches too, ${sayRank(best, other)}`))
   if (winner)
     why.push(
       because('match', `profile ${winner.name} matches ${JSON.stringify(winner.match)}${winner.priority ? ` with priority ${winner.priority}` : ''}`),
@@ -66,6 +70,13 @@ function matchProfile(labels: Record<string, string>, records: Records, why: Rea
 /** Priority, then the number of labels, then the name. */
 function rank(one: Profile, oneSize: number, other: Profile, otherSize: number): number {
   return (other.priority ?? 0) - (one.priority ?? 0) || otherSize - oneSize || (one.name < other.name ? -1 : 1)
+}
+
+/** Why the other is second. */
+function sayRank(winner: Held, { profile, size }: Held): string {
+  const [first, second] = [winner.profile.priority ?? 0, profile.priority ?? 0]
+  if (first !== second) return `but ${winner.profile.name} has priority ${first} over ${second}`
+  return size < winner.size ? `but ${winner.profile.name} by more labels` : `but ${winner.profile.name} is first by its name`
 }
 
 const largest = (blocks: readonly Conditions[]): number => Math.max(...blocks.map((block) => Object.keys(block).length))

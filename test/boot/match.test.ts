@@ -52,7 +52,7 @@ describe('chooseProfile', () => {
       {},
       {},
       'b',
-      'station match',
+      'station -match match',
     ],
     [
       'the smaller match when the larger fails',
@@ -63,7 +63,15 @@ describe('chooseProfile', () => {
       'a',
       'station -match match',
     ],
-    ['the first name of two equal matches', { group: 'g' }, { b: local({ group: 'g' }), a: local({ group: 'g' }) }, {}, {}, 'a', 'station match'],
+    [
+      'the first name of two equal matches',
+      { group: 'g' },
+      { b: local({ group: 'g' }), a: local({ group: 'g' }) },
+      {},
+      {},
+      'a',
+      'station -match match',
+    ],
     ['the match of what the station tells', {}, { a: local({ manufacturer: 'QEMU' }) }, { manufacturer: 'QEMU' }, {}, 'a', 'station match'],
     ['a match by MAC and name', {}, { a: local({ mac: testMac, name: 'kiosk' }) }, {}, {}, 'a', 'station match'],
     ['one of a list of values', { labels: { room: '2' } }, { a: local({ room: ['1', '2'] }), default: local() }, {}, {}, 'a', 'station match'],
@@ -101,7 +109,7 @@ describe('chooseProfile', () => {
       {},
       {},
       'b',
-      'station match',
+      'station -match match',
     ],
     [
       'the higher priority before more labels',
@@ -110,7 +118,7 @@ describe('chooseProfile', () => {
       {},
       {},
       'a',
-      'station match',
+      'station -match match',
     ],
     [
       'a negative priority last',
@@ -119,7 +127,7 @@ describe('chooseProfile', () => {
       {},
       {},
       'a',
-      'station match',
+      'station -match match',
     ],
     [
       'a high priority that does not fit',
@@ -181,6 +189,22 @@ describe('chooseProfile', () => {
     expect(chooseProfile(testMac, {}, records, makeSite()).why[1]?.text).toBe(
       'profile a wants group=h or i, the station has g; or room=1, the station has none',
     )
+  })
+
+  it('says why a profile that fits is only second', () => {
+    const station = makeStation({ group: 'g', labels: { room: '1' } })
+    const profiles = {
+      a: local({ group: 'g' }),
+      b: local({ group: 'g', room: '1' }),
+      c: local({ room: '1', group: 'g' }),
+      d: local({ group: 'g' }, -2),
+    }
+    const texts = chooseProfile(testMac, {}, makeRecords({ stations: [station], profiles }), makeSite()).why.map(({ text }) => text)
+    expect(texts.slice(1, -1)).toEqual([
+      'profile c matches too, but b is first by its name',
+      'profile a matches too, but b by more labels',
+      'profile d matches too, but b has priority 0 over -2',
+    ])
   })
 
   it('knows a station by each of its MACs', () => {
