@@ -5,6 +5,8 @@ import { isIP } from 'node:net'
 import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
 import type { Content } from './boot/content.ts'
 import type { BootEvent, Emit } from './boot/event.ts'
+import { InputError } from './boot/error.ts'
+import type { Station } from './boot/record.ts'
 import type { Config } from './config.ts'
 import { type DhcpServer, startDhcp } from './dhcp/server.ts'
 import { createApp } from './http/app.ts'
@@ -16,11 +18,12 @@ import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type Opened } from './station/door.ts'
+import type { PlaceFinder } from './station/explain.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
 import { openStore } from './store/embedded.ts'
-import type { Store } from './store/port.ts'
+import type { Lease, Store } from './store/port.ts'
 import { openRecords, type RecordBook } from './store/record.ts'
 import { ensureToken, verifyToken } from './store/token.ts'
 import type { TransferFigures } from './tftp/figure.ts'
@@ -109,7 +112,8 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, isBeingBui
   const loaders = createLoaderLibrary({ depot, now })
   const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
   const scripts = createScripts({ depot, emit, now })
-  const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit })
+  const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
+  const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit, findPlace })
   const door = createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now })
   return { presence, loaders, scripts, gate, door, leases, useDhcp }
 }
@@ -220,6 +224,30 @@ function createOwnAddresses(nowMs: () => number): () => readonly NetworkInterfac
 }
 
 const isIpv4 = (text: string): text is Ipv4 => isIP(text) === 4
+
+/** The network that is named, else that of the record's address, of the lease, or the first one. Throws InputError for a name that no network has. */
+function findStationPlace({ http, networks }: Config, lease: Lease | undefined, station: Station | undefined, wanted: string | undefined) {
+  const own = station?.address
+  const network =
+    wanted === undefined
+      ? (networks.find(({ subnet }) => own && contains(subnet, own)) ?? networks.find(({ name }) => name === lease?.network) ?? networks[0])
+      : networks.find(({ name }) => name === wanted)
+  if (!network && wanted !== undefined)
+    throw new InputError(
+      'network',
+      `there is no network "${wanted.slice(0, 64)}" (there are: ${networks.map(({ name }) => name).join(', ') || 'none'})`,
+    )
+  if (!network) return undefined
+  const serverAddress = network.serverAddress ?? (ownAddresses().find(({ address }) => contains(network.subnet, address as Ipv4))?.address as Ipv4)
+  const httpBase = http.url ?? (serverAddress && http.port ? `http://${serverAddress}${http.port === 80 ? '' : `:${http.port}`}` : undefined)
+  return {
+    network: network.name,
+    mode: network.mode,
+    ...(serverAddress && { serverAddress }),
+    ...(httpBase && { httpBase }),
+    ...(lease?.network === network.name && { leaseIp: lease.ip }),
+  }
+}
 
 /** Is the peer in the subnet of this interface address (`10.9.0.1/24`)? */
 function isBeside(cidr: string, address: string, peer: string): boolean {

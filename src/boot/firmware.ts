@@ -55,10 +55,12 @@ export type Quirk = {
 
 /** Which quirk applies to this client, if any. `oui` is `52:54:00`, `vendorClass` a prefix of option 60. */
 export function findQuirk(quirks: readonly Quirk[], mac: Mac, vendorClass: string | undefined, arch: number | undefined): Quirk | undefined {
-  return quirks.find(
-    ({ when }) =>
-      (when.oui === undefined || mac.startsWith(when.oui)) &&
-      (when.vendorClass === undefined || vendorClass?.startsWith(when.vendorClass) === true) &&
-      (when.arch === undefined || when.arch === arch),
-  )
+  return quirks.find(({ when }) => findQuirkMiss(when, mac, vendorClass, arch) === undefined)
+}
+
+/** The first condition that does not hold, for people; undefined when all do. */
+export function findQuirkMiss(when: Quirk['when'], mac: Mac, vendorClass: string | undefined, arch: number | undefined): string | undefined {
+  if (when.oui !== undefined && !mac.startsWith(when.oui)) return `is for MACs of ${when.oui}`
+  if (when.vendorClass !== undefined && !vendorClass?.startsWith(when.vendorClass)) return `is for the vendor class ${when.vendorClass}`
+  return when.arch !== undefined && when.arch !== arch ? `is for architecture ${when.arch}` : undefined
 }

@@ -9,7 +9,7 @@ import type { ExplainedDecision, Explanation } from '../station/explain.ts'
 import type { Context } from './context.ts'
 import { say, sayJson } from './output.ts'
 
-type Options = { arch?: number[]; script?: boolean; local?: boolean }
+type Options = { arch?: number[]; network?: string; script?: boolean; local?: boolean }
 type Answer = { readonly name: string | null; readonly explanations: readonly Explanation[] }
 
 export function addExplainCommand(program: Command, context: () => Context): void {
@@ -21,6 +21,7 @@ export function addExplainCommand(program: Command, context: () => Context): voi
       'firmware to explain, as option 93 codes: 0 BIOS, 7 UEFI x64, 11 UEFI arm64, 16 HTTP Boot x64 (default: 0,7)',
       parseArchs,
     )
+    .option('--network <name>', 'the network that it asks on (default: of its address, of its lease, or the first)')
     .option('--script', 'print only the script')
     .addOption(new Option('--local', 'work it out here, without asking the running server'))
     .addHelpText('after', '\nExamples:\n  bivouac explain 52:54:00:12:34:56\n  bivouac explain kiosk-1 --arch 11\n  bivouac explain kiosk-1 --script')
@@ -43,9 +44,10 @@ async function explain(context: Context, station: string, options: Options): Pro
 
 async function ask(context: Context, station: string, options: Options): Promise<Answer> {
   if (options.local) return askLocally(context, station, options)
-  const query = options.arch ? `?arch=${options.arch.join(',')}` : ''
+  const { arch, network } = options
+  const query = new URLSearchParams({ ...(arch && { arch: arch.join(',') }), ...(network !== undefined && { network }) })
   try {
-    return await context.api().get<Answer>(`/api/v1/explain/${encodeURIComponent(station)}${query}`)
+    return await context.api().get<Answer>(`/api/v1/explain/${encodeURIComponent(station)}?${query}`)
   } catch (error) {
     if (error instanceof OutsideError && error.code === 'no-server' && !context.isServerNamed) return askLocally(context, station, options)
     throw error
@@ -62,7 +64,13 @@ async function askLocally(context: Context, station: string, options: Options): 
     const macs: readonly Mac[] = record?.macs ?? (mac ? [mac] : [])
     if (!macs.length) throw new MissingError('station', `"${station}" is neither a MAC address nor the name of a station`)
     const explanations = await Promise.all(
-      macs.map((one) => gate.explain(one, { httpBase: context.serverUrl(), ...(options.arch && { archs: options.arch }) })),
+      macs.map((one) =>
+        gate.explain(one, {
+          httpBase: context.serverUrl(),
+          ...(options.arch && { archs: options.arch }),
+          ...(options.network !== undefined && { network: options.network }),
+        }),
+      ),
     )
     return { name: record?.name ?? null, explanations }
   } finally {
@@ -70,12 +78,14 @@ async function askLocally(context: Context, station: string, options: Options): 
   }
 }
 
-function sayExplanation({ mac, station, dhcp, script, overlay }: Explanation): void {
-  say(`${mac}${station ? `, station ${station}` : ', no record'}`)
-  for (const one of dhcp.filter(isNews)) sayDecision(one)
+function sayExplanation({ mac, station, place, dhcp, script, overlay }: Explanation): void {
+  const where = place ? `network ${place.network} (${place.mode})` : 'DHCP is off, so this is what it would answer'
+  say(`${mac}, ${station ? `station ${station}` : 'no record'}, ${where}`)
+  for (const one of dhcp.filter(isNews)) sayDecision(one, place?.leaseIp)
   say(`\n3. The script (${script.name}): profile ${script.profile}, kind ${script.kind}${script.boots ? '' : ', boots nothing'}`)
   sayReasons(script.why)
   say(`\n4. The overlay: ${'path' in overlay ? `${overlay.path} (${overlay.from})` : `none: ${overlay.missing}`}`)
+  if ('path' in overlay) for (const path of overlay.passed) sayReasons([{ rule: 'overlay', held: false, text: `there is no ${path}` }])
   if ('path' in overlay) for (const { code, text } of overlay.warnings) say(`   warning: ${text} [${code}]`)
   if (script.text) say(`\n5. What the station is sent:\n\n${script.text.trimEnd().replace(/^/gm, '   | ')}`)
 }
@@ -91,27 +101,28 @@ const stageNames = {
   system: 'Its system asks',
 } as const
 
-function sayDecision({ stage, firmware, decision, loader }: ExplainedDecision): void {
-  say(`\n${stageNames[stage]} (${firmware}): ${describeDecision(decision)}${loader ? `\n   from ${loader.path} (${loader.source})` : ''}`)
+function sayDecision({ stage, firmware, decision, loader }: ExplainedDecision, leaseIp?: string): void {
+  say(`\n${stageNames[stage]} (${firmware}): ${describeDecision(decision, leaseIp)}${loader ? `\n   from ${loader.path} (${loader.source})` : ''}`)
   sayReasons(decision.why)
 }
 
 /** `10.9.0.50, by its record`, or what else its address will be. */
-function describeAddress(decision: ExplainedDecision['decision']): string {
+function describeAddress(decision: ExplainedDecision['decision'], leaseIp: string | undefined): string {
   if (decision.kind === 'ignore' || decision.address.from === 'elsewhere') return 'its address from another server'
-  return decision.address.from === 'record' ? `address ${decision.address.ip} by its record` : 'an address of the pool'
+  if (decision.address.from === 'record') return `address ${decision.address.ip} by its record`
+  return leaseIp ? `address ${leaseIp}, which it holds` : 'an address of the pool'
 }
 
-function describeDecision(decision: ExplainedDecision['decision']): string {
+function describeDecision(decision: ExplainedDecision['decision'], leaseIp: string | undefined): string {
   switch (decision.kind) {
     case 'ignore':
       return 'no answer'
     case 'lease':
-      return `${describeAddress(decision)}, nothing to boot`
+      return `${describeAddress(decision, leaseIp)}, nothing to boot`
     case 'loader':
-      return `${describeAddress(decision)}, loader ${decision.via === 'http' ? decision.url : decision.file}`
+      return `${describeAddress(decision, leaseIp)}, loader ${decision.via === 'http' ? decision.url : decision.file}`
     case 'script':
-      return `${describeAddress(decision)}, script ${decision.url}`
+      return `${describeAddress(decision, leaseIp)}, script ${decision.url}`
   }
 }
 

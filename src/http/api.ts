@@ -109,15 +109,16 @@ async function explain(deps: AppDeps, c: Context<HttpEnv>): Promise<object> {
   return { name, macs, explanations: await Promise.all(macs.map((mac) => deps.gate.explain(mac, ask))) }
 }
 
-/** `?arch=0,7&stage=firmware&mode=proxy`, and the facts that a station would tell. */
+/** `?arch=0,7&stage=firmware&mode=proxy&network=lab`, and the facts that a station would tell. */
 function parseExplainAsk(deps: AppDeps, c: Context<HttpEnv>): ExplainAsk {
-  const { arch, stage, mode } = c.req.query()
+  const { arch, stage, mode, network } = c.req.query()
   const facts = parseFacts(c.req.url)
   return {
     httpBase: deps.httpBase ?? httpBaseOf(callOf(c)),
     ...(arch !== undefined && { archs: arch.split(',', 32).map(parseArch) }),
     ...(stage !== undefined && { stage: oneOf('stage', ['firmware', 'ipxe', 'bivouac', 'system'], stage) }),
     ...(mode !== undefined && { mode: oneOf('mode', ['server', 'proxy'], mode) }),
+    ...(network !== undefined && { network }),
     ...(facts && { facts }),
   }
 }

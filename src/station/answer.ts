@@ -6,7 +6,7 @@ import { type Decision, decide } from '../boot/decide.ts'
 import type { Emit } from '../boot/event.ts'
 import type { Records, Site, Station } from '../boot/record.ts'
 import type { LoaderLibrary } from '../ipxe/library.ts'
-import { createExplainer, type ExplainAsk, type Explanation } from './explain.ts'
+import { createExplainer, type ExplainAsk, type Explanation, type PlaceFinder } from './explain.ts'
 import { createLooks } from './look.ts'
 import { type Maybe, onward } from './maybe.ts'
 import type { GatePlan } from './plan.ts'
@@ -43,6 +43,8 @@ export type GateOptions = {
   readonly scripts: Scripts
   readonly now: () => number
   readonly emit: Emit
+  /** Where a station would ask, for `explain`. */
+  readonly findPlace?: PlaceFinder
   /** How long a look at the depot is believed. */
   readonly revalidateMs?: number
 }
@@ -84,8 +86,10 @@ export function createGate(options: GateOptions): Gate {
       plan: (mac, facts) => onward(planner.plan(mac, facts), (planned) => planned.plan),
       findOverlay,
       records,
+      site,
       loaders,
       scripts: options.scripts,
+      ...(options.findPlace && { findPlace: options.findPlace }),
     }),
   }
 }

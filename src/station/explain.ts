@@ -4,17 +4,30 @@ import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Client, Facts, Stage } from '../boot/client.ts'
 import type { Decision } from '../boot/decide.ts'
 import { MissingError } from '../boot/error.ts'
-import { firmwareByArch } from '../boot/firmware.ts'
-import type { Reason } from '../boot/match.ts'
-import type { Records } from '../boot/record.ts'
+import { findQuirkMiss, firmwareByArch } from '../boot/firmware.ts'
+import { butNot, type Reason } from '../boot/match.ts'
+import type { Records, Site, Station } from '../boot/record.ts'
 import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
 import type { GatePlan } from './plan.ts'
 import type { Maybe } from './maybe.ts'
 import type { Scripts } from './script.ts'
-import type { OverlaySearch } from './shelf.ts'
+import { listOverlayPlaces, type OverlaySearch } from './shelf.ts'
 import { type RenderedScript, renderPlan } from './view.ts'
 
+/** On which network a station would ask, as far as the configuration and its leases tell. */
+export type StationPlace = {
+  readonly network: string
+  readonly mode: 'server' | 'proxy'
+  /** Ours there, and what URLs begin with; absent when they are not known. */
+  readonly serverAddress?: Ipv4
+  readonly httpBase?: string
+  /** The address that it holds there. */
+  readonly leaseIp?: Ipv4
+}
+
 export type ExplainAsk = {
+  /** The network to ask on; absent: that of its record's address, else of its lease, else the first. */
+  readonly network?: string
   /** Option 93 codes to ask for; BIOS and x86-64 UEFI when absent. */
   readonly archs?: readonly number[]
   /** Only this asker; all of firmware, ipxe, bivouac when absent. */
@@ -39,6 +52,8 @@ export type ExplainedDecision = {
 export type Explanation = {
   readonly mac: Mac
   readonly station?: string
+  /** Absent when DHCP is off. */
+  readonly place?: StationPlace
   readonly dhcp: readonly ExplainedDecision[]
   readonly script: {
     readonly name: string
@@ -54,7 +69,13 @@ export type Explanation = {
   }
   /** What `configs/<mac>.tar.gz` gives. */
   readonly overlay:
-    | { readonly path: string; readonly from: string; readonly warnings: readonly { code: string; text: string }[] }
+    | {
+        readonly path: string
+        readonly from: string
+        readonly warnings: readonly { code: string; text: string }[]
+        /** More exact places, where there is none. */
+        readonly passed: readonly string[]
+      }
     | { readonly missing: string; readonly broken?: string }
 }
 
@@ -63,30 +84,65 @@ export type ExplainerOptions = {
   readonly plan: (mac: Mac, facts: Facts) => Maybe<GatePlan>
   readonly findOverlay: (mac: Mac) => Maybe<OverlaySearch>
   readonly records: () => Records
+  readonly site: () => Site
   readonly loaders: LoaderLibrary
   readonly scripts: Scripts
+  /** Throws InputError for a network that is not there. Absent: no network is known. */
+  readonly findPlace?: PlaceFinder
 }
+
+export type PlaceFinder = (mac: Mac, station: Station | undefined, network: string | undefined) => StationPlace | undefined
 
 const defaultArchs = [0, 7]
 const defaultBase = 'http://bivouac.invalid'
 
 export function createExplainer(options: ExplainerOptions): (mac: Mac, ask?: ExplainAsk) => Promise<Explanation> {
-  return async (mac, ask = {}) => {
+  return async (mac, given = {}) => {
+    const record = options.records().stationByMac.get(mac)
+    const place = options.findPlace?.(mac, record, given.network)
+    const ask = { ...given, ...placeForAsk(place, given) }
     const stages: readonly Stage[] = ask.stage ? [ask.stage] : ['firmware', 'ipxe', 'bivouac']
     const dhcp = stages.flatMap((stage) => (ask.archs ?? defaultArchs).map((arch) => explainDecision(options, mac, stage, arch, ask)))
     const plan = await options.plan(mac, ask.facts ?? {})
     const overlay = await options.findOverlay(mac)
-    const station = options.records().stationByMac.get(mac)?.name
-    return { mac, ...(station && { station }), dhcp, script: explainScript(plan, mac, ask, options.scripts), overlay: explainOverlay(overlay) }
+    return {
+      mac,
+      ...(record && { station: record.name }),
+      ...(place && { place }),
+      dhcp,
+      script: explainScript(plan, mac, ask, options.scripts),
+      overlay: explainOverlay(overlay, mac, record),
+    }
   }
 }
 
-function explainDecision({ decide, loaders }: ExplainerOptions, mac: Mac, stage: Stage, arch: number, ask: ExplainAsk): ExplainedDecision {
+/** What the place says goes before the address under which the question itself came; a mode that was asked for goes before both. */
+function placeForAsk(place: StationPlace | undefined, { mode }: ExplainAsk): ExplainAsk {
+  if (!place) return {}
+  const { network, serverAddress, httpBase } = place
+  return { network, mode: mode ?? place.mode, ...(serverAddress && { serverAddress }), ...(httpBase && { httpBase }) }
+}
+
+function explainDecision(options: ExplainerOptions, mac: Mac, stage: Stage, arch: number, ask: ExplainAsk): ExplainedDecision {
+  const { decide, loaders } = options
   const firmware = firmwareByArch.get(arch)
-  const decision = decide(clientOf(mac, stage, arch, ask))
+  const client = clientOf(mac, stage, arch, ask)
+  const decided = decide(client)
+  const decision = decided.kind === 'loader' ? { ...decided, why: [...decided.why, ...explainQuirks(options.site(), client, arch)] } : decided
   const loader = decision.kind === 'loader' ? loaders.find(decision.file) : undefined
   return { stage, arch, firmware: firmware?.name ?? `architecture ${arch}`, decision, ...(loader && { loader }) }
 }
+
+/** The quirks that were looked at and do not hold. */
+function explainQuirks({ quirks }: Site, { mac, vendorClass }: Client, arch: number): Reason[] {
+  const misses = quirks.map(({ name, when }) => ({ name, miss: findQuirkMiss(when, mac, vendorClass, arch) }))
+  const winner = misses.findIndex(({ miss }) => miss === undefined)
+  return misses.slice(0, winner < 0 ? undefined : winner).map(({ name, miss }) => butNot('quirk', `rule ${name} ${miss}`))
+}
+
+/** As firmware of this kind words it, up to what differs from maker to maker (PXE 2.1, table 2-1; UEFI 2.10, section 24.7.2). */
+const vendorClassOf = (arch: number): string =>
+  `${firmwareByArch.get(arch)?.via === 'http' ? 'HTTPClient' : 'PXEClient'}:Arch:${String(arch).padStart(5, '0')}:UNDI:003016`
 
 function clientOf(mac: Mac, stage: Stage, arch: number, ask: ExplainAsk): Client {
   const isHttpBoot = stage === 'firmware' && firmwareByArch.get(arch)?.via === 'http'
@@ -95,11 +151,11 @@ function clientOf(mac: Mac, stage: Stage, arch: number, ask: ExplainAsk): Client
     stage,
     archs: [arch],
     ...(ask.facts?.uuid && { uuid: ask.facts.uuid }),
-    ...(isHttpBoot && { vendorClass: 'HTTPClient' }),
+    ...(stage !== 'system' && { vendorClass: vendorClassOf(arch) }),
     isHttpBoot,
     speaksHttp: stage === 'ipxe' || stage === 'bivouac',
     arrival: {
-      network: 'explain',
+      network: ask.network ?? 'explain',
       mode: ask.mode ?? 'server',
       serverAddress: ask.serverAddress ?? ('0.0.0.0' as Ipv4),
       httpBase: ask.httpBase ?? defaultBase,
@@ -131,6 +187,16 @@ function renderOrNothing(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scr
   }
 }
 
-function explainOverlay(overlay: OverlaySearch): Explanation['overlay'] {
-  return 'path' in overlay ? { path: overlay.path, from: overlay.from, warnings: overlay.report.warnings } : overlay
+function explainOverlay(overlay: OverlaySearch, mac: Mac, station: Station | undefined): Explanation['overlay'] {
+  if (!('path' in overlay)) return overlay
+  const { path, from, report } = overlay
+  const places = listOverlayPlaces(mac, station)
+  return {
+    path,
+    from,
+    warnings: report.warnings,
+    passed: places.filter((one) => order.indexOf(one.from) < order.indexOf(from)).map((one) => one.path),
+  }
 }
+
+const order = ['station', 'group', 'default']

@@ -114,14 +114,19 @@ function choose(listing: Listing, mac: Mac | undefined, station: Station | undef
   return listing.standard ? { path: listing.standard, from: 'default' } : undefined
 }
 
-function explainMissing(mac: Mac | undefined, station: Station | undefined): string {
-  const places = [
-    ...(mac ? [`configs/${formatMacHyphen(mac)}.tar.gz`] : []),
-    ...(station?.group !== undefined ? [`configs/groups/${station.group}.tar.gz`] : []),
-    'configs/default.tar.gz',
+/** The places that are looked at for this MAC, the most exact first, under the usual spelling. */
+export function listOverlayPlaces(mac: Mac | undefined, station: Station | undefined): readonly Candidate[] {
+  return [
+    ...(mac ? [{ path: `configs/${formatMacHyphen(mac)}.tar.gz`, from: 'station' } as const] : []),
+    ...(station?.group !== undefined ? [{ path: `configs/groups/${station.group}.tar.gz`, from: 'group' } as const] : []),
+    { path: 'configs/default.tar.gz', from: 'default' },
   ]
-  return `no overlay: there is no ${places.join(', no ')}`
 }
+
+const explainMissing = (mac: Mac | undefined, station: Station | undefined): string =>
+  `no overlay: there is no ${listOverlayPlaces(mac, station)
+    .map(({ path }) => path)
+    .join(', no ')}`
 
 /** The folder's listing, read again when the folder changes. */
 function createListing(depot: string, now: () => number, revalidateMs: number): () => Maybe<Listing> {

@@ -112,6 +112,23 @@ describe('explain without a server', () => {
     expect(stdout).toMatch(/profile local, kind local/)
     expect(folder.run('explain', '52-54-00-12-34-56', '--script').stdout).toMatch(/^#!ipxe\n/)
   })
+  it('asks on the network where the station would ask, and names addresses as the station sees them', () => {
+    folder.run('depot', 'init')
+    write('depot/stations/kiosk.yaml', 'mac: 52:54:00:12:34:56\naddress: 10.8.0.50\n')
+    const office = '{name: office, interface: eth1, mode: proxy, subnet: 192.168.1.0/24, serverAddress: 192.168.1.5}'
+    const lab = '{name: lab, interface: eth0, subnet: 10.8.0.0/24, serverAddress: 10.8.0.1, pool: [10.8.0.100-10.8.0.120]}'
+    write('bivouac.yaml', `networks:\n  - ${office}\n  - ${lab}\n`)
+    const { stdout } = folder.run('explain', 'kiosk')
+    expect(stdout).toMatch(/^52:54:00:12:34:56, station kiosk, network lab \(server\)$/m)
+    expect(stdout).toMatch(/Our iPXE asks .*: address 10\.8\.0\.50 by its record, script http:\/\/10\.8\.0\.1:8080\/boot\.ipxe$/m)
+    expect(stdout).not.toContain('127.0.0.1')
+    expect(folder.run('explain', '52:54:00:99:99:99').stdout).toMatch(/network office \(proxy\)[\s\S]*its address from another server/)
+    expect(folder.run('explain', '52:54:00:99:99:99', '--network', 'lab').stdout).toMatch(/network lab \(server\)[\s\S]*an address of the pool/)
+    expect(folder.run('explain', 'kiosk', '--network', 'moon')).toMatchObject({ code: 2, stderr: expect.stringMatching(/there are: office, lab/) })
+  })
+  it('says so when DHCP is off', () => {
+    expect(folder.run('explain', '52:54:00:12:34:56').stdout).toMatch(/^52:54:00:12:34:56, no record, DHCP is off/)
+  })
   it('takes architectures', () => {
     const answer = JSON.parse(folder.run('--json', 'explain', '52:54:00:12:34:56', '--arch', '11').stdout)
     expect(answer.explanations[0].dhcp.map((one: { arch: number }) => one.arch)).toContain(11)

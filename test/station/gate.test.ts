@@ -261,6 +261,29 @@ describe('explain', () => {
     expect(told.overlay).toMatchObject({ missing: expect.stringContaining('no overlay') })
   })
 
+  it('names the more exact overlays that are not there, and the quirks that do not hold', async () => {
+    const quirks = [
+      { name: 'thin', when: { oui: '00:80:64' }, loader: 'thin.kpxe' },
+      { name: 'uefi', when: { vendorClass: 'PXEClient:Arch:00007' }, loader: 'own.efi' },
+      { name: 'never-asked', when: { arch: 99 }, loader: 'x' },
+    ]
+    const room = roomOf({ site: { quirks } })
+    for (const name of ['thin.kpxe', 'own.efi', 'undionly.kpxe']) room.put(`ipxe/${name}`, name)
+    room.put('configs/default.tar.gz', goodOverlay('default'))
+    const told = await room.gate.explain(mac, { stage: 'firmware' })
+    expect(told.overlay).toMatchObject({ from: 'default', passed: ['configs/52-54-00-12-34-56.tar.gz', 'configs/groups/xl.tar.gz'] })
+    const quirksOf = (arch: number) =>
+      told.dhcp
+        .find((one) => one.arch === arch)
+        ?.decision.why.flatMap(({ rule, held, text }) => (rule === 'quirk' ? `${held ? '+' : '-'} ${text}` : []))
+    expect(quirksOf(7)).toEqual(['+ rule uefi', '- rule thin is for MACs of 00:80:64'])
+    expect(quirksOf(0)).toEqual([
+      '- rule thin is for MACs of 00:80:64',
+      '- rule uefi is for the vendor class PXEClient:Arch:00007',
+      '- rule never-asked is for architecture 99',
+    ])
+  })
+
   it('can be asked for one kind of firmware', async () => {
     const told = await roomOf().gate.explain(mac, { archs: [16], stage: 'firmware' })
     expect(told.dhcp).toMatchObject([{ stage: 'firmware', arch: 16, firmware: 'x86-64 UEFI HTTP' }])
