@@ -6,8 +6,8 @@ export type ApiClient = {
   /** The answer's JSON. Throws OutsideError when no server answers, and the server's own error by its class. */
   get: <T>(path: string) => Promise<T>
   post: <T>(path: string, body?: unknown) => Promise<T>
-  /** Lines of a server-sent event stream's `data:` fields, until the caller stops. */
-  follow: (path: string, signal: AbortSignal) => AsyncGenerator<string>
+  /** Lines of a server-sent event stream's `data:` fields, until the caller stops; from behind the event `lastId` on, where one is given. */
+  follow: (path: string, signal: AbortSignal, lastId?: string) => AsyncGenerator<string>
 }
 
 /** A client of the server at `base` (`http://127.0.0.1:8080`). The token is needed from other machines and for whatever writes. */
@@ -29,7 +29,7 @@ export function createApiClient(base: string, token: string | undefined): ApiCli
   return {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
-    follow: (path, signal) => followEvents(base, path, headers, signal),
+    follow: (path, signal, lastId) => followEvents(base, path, { ...headers, ...(lastId !== undefined && { 'last-event-id': lastId }) }, signal),
   }
 }
 

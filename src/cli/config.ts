@@ -22,6 +22,7 @@ export function addConfigCommand(program: Command, context: () => Context): void
   config
     .command('show')
     .description('the configuration in force, each value with where it came from')
+    .addHelpText('after', '\nExamples:\n  bivouac config show\n  BIVOUAC_HTTP_PORT=8081 bivouac --config lab.yaml config show --json')
     .action(() => show(context()))
 }
 

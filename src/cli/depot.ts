@@ -63,6 +63,7 @@ export function addDepotCommand(program: Command, context: () => Context): void 
   depot
     .command('init')
     .description('make the folders of a depot and a first profile; what is there already is left alone')
+    .addHelpText('after', '\nExamples:\n  bivouac depot init\n  bivouac depot init --depot /srv/pxe --json')
     .action(async () => {
       const { config } = context().load()
       const made = await initDepot(config.depot)

@@ -32,7 +32,15 @@ Examples:
   bivouac ipxe build usb --base http://10.9.0.1:8080 --out stick.img
   bivouac ipxe build snponly-x86_64 --trust ca.pem --set BANNER_TIMEOUT=0 --publish
   bivouac ipxe patch undionly.kpxe --base http://10.9.0.2:8080 --publish    no compiler, at once
-  bivouac ipxe publish --rollback                          back to what was announced before`
+  bivouac ipxe publish --rollback                          back to what was announced before
+  bivouac ipxe source list
+  bivouac ipxe recipes                                     the recipes that build takes
+  bivouac ipxe targets bin/undionly.kpxe
+  bivouac ipxe options banner
+  bivouac ipxe list                                        what was built; show, diff and prune take from it
+  bivouac ipxe show <artifact>
+  bivouac ipxe diff <artifact> <artifact>
+  bivouac ipxe prune`
 
 type BuildFlags = {
   target?: string

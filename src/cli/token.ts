@@ -11,6 +11,7 @@ export function addTokenCommand(program: Command, context: () => Context): void 
     .description('operator tokens, which writing and remote reading need')
     .command('new')
     .description('make a new operator token in place of the old one and show it once (stop the server first)')
+    .addHelpText('after', '\nExamples:\n  bivouac token new\n  bivouac token new --json')
     .action(async () => {
       const { config } = context().load()
       const store = await openStore(config.state, { sync: true, now: Date.now })

@@ -41,14 +41,17 @@ export function addWatchCommands(program: Command, context: () => Context): void
   program
     .command('trace <station>')
     .description('the boots of one station (MAC or name), step by step: what came, when, and what is still due')
+    .addHelpText('after', '\nExamples:\n  bivouac trace kiosk-1\n  bivouac trace 52:54:00:12:34:56 --json')
     .action((station: string) => showTrace(context(), station))
   program
     .command('status')
     .description('what the server listens on, serves and complains of')
+    .addHelpText('after', '\nExamples:\n  bivouac status\n  bivouac status --server http://10.9.0.1:8080     with BIVOUAC_TOKEN in the environment')
     .action(async () => sayStatus(context(), await context().api().get<Status>('/api/v1/status')))
   program
     .command('leases')
     .description('who holds which address')
+    .addHelpText('after', '\nExamples:\n  bivouac leases\n  bivouac leases --json')
     .action(async () => sayLeases(context(), await context().api().get<LeaseView[]>('/api/v1/leases')))
 }
 
@@ -63,11 +66,18 @@ function eventPath(mac: string | undefined, options: EventOptions): string {
 async function showEvents(context: Context, mac: string | undefined, options: EventOptions): Promise<void> {
   const show = (event: BootEvent) => say(context.json ? JSON.stringify(event) : formatEvent(event))
   const path = eventPath(mac, options)
-  for (const event of await context.api().get<BootEvent[]>(path)) show(event)
+  const past = await context.api().get<BootEvent[]>(path)
+  for (const event of past) show(event)
   if (!options.follow) return
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
-  for await (const line of context.api().follow(path, stop.signal)) show(JSON.parse(line))
+  for await (const line of context.api().follow(path, stop.signal, lastIdOf(past))) show(JSON.parse(line))
+}
+
+/** The live stream's id of the last of these events: its time, and how many of that millisecond came before it. */
+function lastIdOf(events: readonly BootEvent[]): string | undefined {
+  const at = events.at(-1)?.at
+  return at === undefined ? undefined : `${at}.${events.filter((event) => event.at === at).length - 1}`
 }
 
 async function showTrace(context: Context, station: string): Promise<void> {

@@ -3,7 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAge } from '../../src/cli/watch.ts'
+import type { Command } from 'commander'
 import { takeKeys } from '../../src/cli/context.ts'
+import { createProgram } from '../../src/cli/main.ts'
 import { formatTable } from '../../src/cli/output.ts'
 import { isConfigKey } from '../../src/config.ts'
 import { type CliFolder, createCliFolder } from '../support/cli.ts'
@@ -45,6 +47,21 @@ describe('exit codes and messages', () => {
   it('tells errors as JSON when asked to', () => {
     const { stderr } = folder.run('--json', '--server', 'http://127.0.0.1:9', 'status')
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'no-server' } })
+  })
+})
+
+describe('--help', () => {
+  const leavesOf = (command: Command): Command[] => (command.commands.length ? command.commands.flatMap(leavesOf) : [command])
+  const nameOf = (command: Command): string => (command.parent?.parent ? `${nameOf(command.parent)} ${command.name()}` : command.name())
+  const leaves = leavesOf(createProgram({}, {})).map((command) => [nameOf(command), command] as const)
+  const helpOf = (command: Command): string => {
+    const pieces: string[] = []
+    command.configureOutput({ writeOut: (piece) => void pieces.push(piece) }).outputHelp()
+    return pieces.join('')
+  }
+  const helpsOf = (command: Command): string => (command.parent ? `${helpOf(command)}${helpsOf(command.parent)}` : '')
+  it.each(leaves)('shows examples of %s, by itself or with its group', (name, command) => {
+    expect(helpsOf(command)).toMatch(new RegExp(`Examples:\\n[\\s\\S]*bivouac (--\\S+ (\\S+ )?)*${name}`))
   })
 })
 

@@ -88,6 +88,19 @@ describe('serve', () => {
     expect(answer.script).toMatchObject({ profile: 'alpine', boots: true })
   })
 
+  it('follows events behind those that it has shown, none twice and none left out', async () => {
+    const server = await folder.serve()
+    const ask = (name: string) => fetch(`${server.base}/boot/52-54-00-00-00-${name}.ipxe`).then((response) => response.text())
+    await ask('01')
+    const follower = folder.start('--server', server.base, '--json', 'events', '--since', '10m', '--follow')
+    await until(async () => /00:00:01/.test(follower.output()))
+    await ask('02')
+    await until(async () => /00:00:02/.test(follower.output()))
+    const lines = follower.output().trim().split('\n')
+    expect(new Set(lines).size).toBe(lines.length)
+    expect(lines.filter((line) => /"kind":"(started|script)"/.test(line))).toHaveLength(3)
+  })
+
   it('takes changed records without a restart, and again after SIGHUP', async () => {
     fillDepot()
     const server = await folder.serve()

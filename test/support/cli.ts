@@ -21,6 +21,8 @@ export type CliFolder = {
     readonly child: ChildProcess
     readonly stop: (signal?: NodeJS.Signals) => Promise<number | null>
   }>
+  /** One command that goes on until the folder is removed. */
+  readonly start: (...args: string[]) => { readonly output: () => string }
   readonly remove: () => Promise<void>
 }
 
@@ -56,11 +58,24 @@ export function createCliFolder(): CliFolder {
     await ready
     return { base: `http://127.0.0.1:${port}`, output: () => text, child, stop }
   }
+  const start: CliFolder['start'] = (...args) => {
+    const child = spawn(node[0], [...node.slice(1), ...args], { cwd: path, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    child.stdout.on('data', (chunk: Buffer) => {
+      text += chunk
+    })
+    const ended = new Promise((done) => child.once('exit', done))
+    running.add(() => {
+      child.kill('SIGKILL')
+      return ended
+    })
+    return { output: () => text }
+  }
   const remove = async () => {
     await Promise.all([...running].map((stop) => stop()))
     rmSync(path, { recursive: true, force: true })
   }
-  return { path, run, serve, remove }
+  return { path, run, serve, start, remove }
 }
 
 async function findFreePort(): Promise<number> {
