@@ -14,9 +14,15 @@ export const isRecordName = (name: string): boolean => /^[^.#].*\.ya?ml$/.test(n
 /** A station. Its name is the file's unless it says `name:`; one `mac:` may stand in place of `macs:`. `file` is as it is to be named in messages. */
 export function readStation(text: string, file: string): ReadRecord<Station> {
   const outcome = readNamed(text, file, stationSchema, joinMacs)
-  if (!('value' in outcome)) return outcome
+  if (!('value' in outcome)) return { mistakes: outcome.mistakes.map(sayNoMac) }
   return { value: { ...outcome.value, macs: [...new Set(outcome.value.macs)] } }
 }
+
+/** Lore: the source document's `host tftpclient` has no hardware address, and so what it says holds for nobody. */
+const sayNoMac = (mistake: Mistake): Mistake =>
+  mistake.code === 'missing-key' && mistake.path === 'macs'
+    ? { ...mistake, code: 'no-mac', message: 'a station without a MAC address would be nobody: give it mac: 52:54:00:12:34:56, or macs: with a list' }
+    : mistake
 
 /** A profile. Its name is the file's unless it says `name:`. */
 export const readProfile = (text: string, file: string): ReadRecord<Profile> => readNamed(text, file, profileSchema, (raw) => raw)

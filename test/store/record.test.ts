@@ -95,7 +95,7 @@ describe('reading records', () => {
     ['a bad MAC', 'stations/a.yaml', '# x\nmac: 52:54:00:00:00\n', ['bad-value stations/a.yaml:2 mac']],
     ['a MAC that YAML takes for a number', 'stations/a.yaml', 'mac: 525400000001\n', ['wrong-type stations/a.yaml:1 mac']],
     ['a bad MAC in a list', 'stations/a.yaml', 'macs:\n  - 52:54:00:00:00:01\n  - none\n', ['bad-value stations/a.yaml:3 macs[1]']],
-    ['no MAC', 'stations/a.yaml', 'profile: x\n', ['missing-key stations/a.yaml:1 macs']],
+    ['no MAC', 'stations/a.yaml', 'hostname: tftpclient\n', ['no-mac stations/a.yaml:1 macs']],
     ['mac and macs', 'stations/a.yaml', 'macs: [52:54:00:00:00:01]\nmac: 52:54:00:00:00:02\n', ['mac-and-macs stations/a.yaml:2 mac']],
     ['a misspelt key', 'stations/a.yaml', `${kiosk}profil: x\n`, ['unknown-key stations/a.yaml:2 profil']],
     [
