@@ -17,6 +17,8 @@ export type KernelLine = {
   readonly bootif?: Mac | 'net0'
   /** Name of the initramfs image: UEFI kernels find it by this word alone. */
   readonly initrd?: string
+  /** Arguments from above that are left out after all; free ones are never. */
+  readonly omit?: readonly string[]
   /** Free arguments, profile's first. Kept in order, repeated as given. */
   readonly arguments?: readonly string[]
 }
@@ -33,7 +35,7 @@ type Word = { readonly checked: string; readonly printed: string; readonly name:
 /**
  * The line, in the order of the owner's document, then BOOTIF, initrd, free arguments. `reserveBytes` is what the loader adds by itself.
  * Throws InputError: `kernel-word` (a character that is not allowed; the path names the word), `kernel-reserved` (a free argument that only
- * the gate may set), `overlay-name` (the overlay's URL must end in .tar.gz), `kernel-long` (over 2,047 bytes).
+ * the gate may set), `kernel-ip` (no network for the overlay), `overlay-name` (the overlay's URL must end in .tar.gz), `kernel-long` (over 2,047 bytes).
  */
 export function buildKernelLine(line: KernelLine, reserveBytes = 0): string {
   const words = wordsOf(line)
@@ -45,7 +47,7 @@ export function buildKernelLine(line: KernelLine, reserveBytes = 0): string {
 function wordsOf(line: KernelLine): Word[] {
   const list = (name: string, values: readonly string[] | undefined): Word[] => (values?.length ? [word(name, values.join(','))] : [])
   const single = (name: string, value: string | undefined): Word[] => (value ? [word(name, value)] : [])
-  return [
+  const own = [
     ...overlayWord(line.overlay),
     word('ip', 'dhcp'),
     ...single('ssh_key', line.sshKey),
@@ -55,8 +57,13 @@ function wordsOf(line: KernelLine): Word[] {
     ...list('alpine_repo', line.repositories),
     ...bootifWord(line.bootif),
     ...single('initrd', line.initrd),
-    ...(line.arguments ?? []).map(freeWord),
   ]
+  const free = (line.arguments ?? []).map(freeWord)
+  // Without a network no overlay is fetched, and the station would stand open.
+  if (line.omit?.includes('ip') && line.overlay && !free.some(({ name }) => name === 'ip')) {
+    throw new InputError('kernel-ip', 'ip is omitted, and no argument ip=… stands in its place: the overlay could not be fetched', { path: 'ip' })
+  }
+  return [...own.filter(({ name }) => !line.omit?.includes(name)), ...free]
 }
 
 const word = (name: string, value: string): Word => ({ name, checked: `${name}=${value}`, printed: `${name}=${value}` })

@@ -74,6 +74,10 @@ const matchSchema = z.union([conditionsSchema, z.array(conditionsSchema).min(1).
 /** Where several profiles match: the highest goes first, then the one with the most labels. Absent is 0. */
 const prioritySchema = z.number().int().min(-1000).max(1000)
 
+/** What we put on a kernel line by ourselves and an operator may leave out. Not `apkovl`: whether there is one is `overlay`'s to say. */
+const kernelWordNames = ['ip', 'ssh_key', 'modloop', 'modules', 'alpine_dev', 'alpine_repo', 'BOOTIF', 'initrd'] as const
+export type KernelWordName = (typeof kernelWordNames)[number]
+
 const alpineSchema = z.strictObject({
   name: nameSchema,
   kind: z.literal('alpine'),
@@ -92,6 +96,8 @@ const alpineSchema = z.strictObject({
   modules: z.array(z.string().regex(/^[A-Za-z0-9_-]+$/, 'a module name')).default(['loop', 'squashfs', 'sd-mod', 'usb-storage']),
   /** `alpine_dev=`: ignored by every Alpine since 3.3; kept for scripts of that time. */
   alpineDev: kernelWordSchema.optional(),
+  /** Arguments of ours that are left out. */
+  omit: z.array(z.enum(kernelWordNames)).max(kernelWordNames.length).default([]),
   arguments: z.array(kernelWordSchema).max(64).default([]),
   template: depotPathSchema.optional(),
 })

@@ -128,6 +128,7 @@ function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '' }: ScriptAs
       repositories: profile.repositories.map((place) => (/^https?:/.test(place) ? place : fileUrl(httpBase, place.replace(/\/$/, '')))),
       // pxelinux adds both by itself (IPAPPEND 2, INITRD).
       ...(form !== 'pxelinux' && { ...(bootif && { bootif }), initrd: files.initramfs.slice(files.initramfs.lastIndexOf('/') + 1) }),
+      omit: profile.omit,
       arguments: [...profile.arguments, ...(station?.arguments ?? [])],
     },
     form === 'pxelinux' ? `BOOT_IMAGE= initrd= BOOTIF=01-52-54-00-12-34-56${root}${root}${files.kernel}${files.initramfs}`.length + 8 : 0,
@@ -141,8 +142,8 @@ function offersOf({ boot, overlay, hasSshKeys }: GatePlan): BootStep[] {
   const hasModloop = hasDefaults || overlay.report.services.some((service) => service.endsWith('/modloop'))
   return [
     ...(overlay ? (['overlay'] as const) : []),
-    ...(boot.files.modloop && hasModloop ? (['modloop'] as const) : []),
-    ...(boot.profile.sshKeys && hasSshKeys && hasDefaults ? (['ssh-keys'] as const) : []),
+    ...(boot.files.modloop && hasModloop && !boot.profile.omit.includes('modloop') ? (['modloop'] as const) : []),
+    ...(boot.profile.sshKeys && hasSshKeys && hasDefaults && !boot.profile.omit.includes('ssh_key') ? (['ssh-keys'] as const) : []),
   ]
 }
 

@@ -50,6 +50,17 @@ describe('the kernel line', () => {
     expect(buildKernelLine({ modules: [], repositories: [] })).toBe('ip=dhcp')
   })
 
+  it('leaves out what is to be omitted, but no free argument of that name', () => {
+    const line = { modloop: 'http://a/modloop-lts', modules: ['loop'], initrd: 'initramfs-lts', arguments: ['ip=10.9.0.5::10.9.0.1:255.255.255.0'] }
+    expect(buildKernelLine({ ...line, omit: ['ip', 'initrd', 'modloop'] })).toBe('modules=loop ip=10.9.0.5::10.9.0.1:255.255.255.0')
+  })
+
+  it('refuses an overlay without a network to fetch it over', () => {
+    const line = { overlay: 'http://a/x.tar.gz', omit: ['ip'] }
+    expect(() => buildKernelLine(line)).toThrow(expect.objectContaining({ code: 'kernel-ip' }))
+    expect(buildKernelLine({ ...line, arguments: ['ip=dhcp'] })).toBe('apkovl=http://a/x.tar.gz ip=dhcp')
+  })
+
   it('joins several repositories with commas, for the init of Alpine 3.20 and later', () => {
     expect(buildKernelLine({ repositories: ['http://a/main', 'http://a/community'] })).toBe('ip=dhcp alpine_repo=http://a/main,http://a/community')
   })

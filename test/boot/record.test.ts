@@ -80,6 +80,7 @@ describe('a profile', () => {
       repositories: [],
       sshKeys: true,
       modules: ['loop', 'squashfs', 'sd-mod', 'usb-storage'],
+      omit: [],
       arguments: [],
     })
     expect(profileSchema.safeParse({ ...alpine, overlay: 'none' }).success).toBe(true)

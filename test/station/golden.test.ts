@@ -58,6 +58,23 @@ describe("the owner's gpxe-script", () => {
     await expect(text).toMatchFileSnapshot(golden('gpxe-script.txt'))
   })
 
+  it('is the document’s to the byte when what it does not know is left out', async () => {
+    const room = roomWith({ ...documentProfile, omit: ['BOOTIF', 'initrd'] })
+    for (const name of ['vmlinuz-vanilla', 'initramfs-vanilla', 'modloop-vanilla']) room.put(name)
+    room.presence.learn('10.9.0.50', mac)
+    // The document's own text (its here-document), with its three placeholders filled in as it says.
+    const document = `#!gpxe
+kernel http://[serveur_http]/vmlinuz-vanilla apkovl=http://[serveur_http]/configs/\${net0/mac}.tar.gz ip=dhcp ssh_key=http://[serveur_http]/sshkeys.pub modloop=http://[serveur_http]/modloop-vanilla modules=loop,squashfs,sd-mod,usb-storage alpine_dev=nfs:[serveur_nfs]:/srv/pxe alpine_repo=[serveur_apks]
+initrd http://[serveur_http]/initramfs-vanilla
+boot
+`
+    const filled = document
+      .replaceAll('[serveur_http]', '10.9.0.1:8080')
+      .replace('[serveur_nfs]', '10.9.0.3')
+      .replace('[serveur_apks]', 'http://10.9.0.4/alpine/v3.15/main')
+    expect(await room.fetch('gpxe-script')).toBe(filled)
+  })
+
   it('has the station’s own arguments, repeated ones too, when the server knows who asks', async () => {
     const room = documentRoom({ arguments: ['NAME_CONFIG=xl', 'NAME_CONFIG=nomade'] })
     await expect(await room.fetch('gpxe-script')).toMatchFileSnapshot(golden('gpxe-script-station.txt'))
