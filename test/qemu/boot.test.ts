@@ -93,3 +93,23 @@ describeBoot(['root', 'ip', 'curl'], 'a station boots', () => {
     expect(kindsOf(events).indexOf('script')).toBeLessThan(kindsOf(events).indexOf('kernel'))
   })
 })
+
+describeBoot(['root', 'ip', 'curl'], 'a foreign iPXE, as the settings are without a word', () => {
+  const rom = parseMac('52:54:00:aa:01:01')
+  let scene: Scene
+  beforeAll(async () => {
+    scene = await createScene({ name: 'rom', config: { networks: [wireNetwork] }, files: stationFiles(rom, 'hut-rom') })
+  })
+  afterAll(() => scene?.close())
+
+  it('gets the script at once from our DHCP, without a loader and without waiting for a proxy', async () => {
+    const machine = scene.boot('bios', [cardOn(rom, scene.tap('rom0'))])
+    await machine.waitFor(/^BVC up \d/m, 90_000)
+    expect(machine.serial.text()).toMatch(/^BVC overlay ok hut-rom$/m)
+    const events = await scene.waitForEvent(rom, 'up', 5000)
+    expect(kindsOf(events)).not.toContain('loader')
+    expect(eventOf(events, 'discover').detail).toMatchObject({ stage: 'ipxe' })
+    // Lore: QEMU's ROM waits four seconds between offer and request unless option 175 tells it that there is no proxy.
+    expect(eventOf(events, 'request').at - eventOf(events, 'offer').at).toBeLessThan(3000)
+  })
+})
