@@ -139,7 +139,7 @@ describe('serve', () => {
     writeFileSync(join(folder.path, 'depot/stations/bad.yaml'), 'mac: 52:54:00:12:34:57\nprofil: local\n')
     writeFileSync(join(folder.path, 'depot/stations/lost.yaml'), 'mac: 52:54:00:12:34:58\nprofile: nowhere\n')
     const server = await folder.serve()
-    expect(server.output()).toMatch(/^error profile-missing: stations\/lost\.yaml:2: profile: there is no profile nowhere/m)
+    await until(async () => /^error profile-missing: stations\/lost\.yaml:2: profile: there is no profile nowhere/m.test(server.output()))
     const { stdout } = folder.run('--server', server.base, 'status')
     expect(stdout).toMatch(/problem: templates\/wait\.ipxe\.ejs:2: /)
     expect(stdout).toMatch(/problem: stations\/bad\.yaml:2: profil: there is no key/)
