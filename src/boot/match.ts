@@ -19,7 +19,7 @@ export function labelsOf(mac: Mac, station: Station | undefined, facts: Facts): 
   return { ...told, ...known } as Record<string, string>
 }
 
-/** The profile of this MAC: the record's own, else the `match` of the highest priority and then the most labels, else the site's default, or its rule for unknowns. */
+/** The profile of this MAC: the record's own, else the `match` of the highest priority, then one that names the station, then the most labels, else the site's default, or its rule for unknowns. */
 export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Site): Choice {
   const station = records.stationByMac.get(mac)
   const why: Reason[] = [station ? because('station', `${mac} is station ${station.name}`) : butNot('station', `no record has ${mac}`)]
@@ -40,7 +40,7 @@ export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Si
 }
 
 type Candidate = { readonly profile: Profile; readonly blocks: readonly Conditions[] }
-/** A profile that fits, with the number of labels of its largest block that does. */
+/** A profile that fits, with the weight of its largest block that does. */
 type Held = { readonly profile: Profile; readonly size: number }
 
 function matchProfile(labels: Record<string, string>, records: Records, why: Reason[]): Profile | undefined {
@@ -67,7 +67,7 @@ function matchProfile(labels: Record<string, string>, records: Records, why: Rea
   return winner
 }
 
-/** Priority, then the number of labels, then the name. */
+/** Priority, then who names the station itself, then the number of labels, then the name. */
 function rank(one: Profile, oneSize: number, other: Profile, otherSize: number): number {
   return (other.priority ?? 0) - (one.priority ?? 0) || otherSize - oneSize || (one.name < other.name ? -1 : 1)
 }
@@ -76,10 +76,17 @@ function rank(one: Profile, oneSize: number, other: Profile, otherSize: number):
 function sayRank(winner: Held, { profile, size }: Held): string {
   const [first, second] = [winner.profile.priority ?? 0, profile.priority ?? 0]
   if (first !== second) return `but ${winner.profile.name} has priority ${first} over ${second}`
+  if (winner.size >= exactWeight && size < exactWeight) return `but ${winner.profile.name} names the station itself`
   return size < winner.size ? `but ${winner.profile.name} by more labels` : `but ${winner.profile.name} is first by its name`
 }
 
-const largest = (blocks: readonly Conditions[]): number => Math.max(...blocks.map((block) => Object.keys(block).length))
+const exactLabels: ReadonlySet<string> = new Set(['mac', 'name', 'uuid'])
+/** More than any number of labels: a block that names the station itself goes before all that hold for several. */
+const exactWeight = 1_000
+
+/** How much a profile's most exact block asks for: its labels, and whether it names the station itself. */
+const largest = (blocks: readonly Conditions[]): number =>
+  Math.max(...blocks.map((block) => Object.keys(block).reduce((sum, label) => sum + (exactLabels.has(label) ? exactWeight : 1), 0)))
 
 const labelOf = (labels: Record<string, string>, label: string): string | undefined => (Object.hasOwn(labels, label) ? labels[label] : undefined)
 

@@ -71,7 +71,7 @@ export type Conditions = z.infer<typeof conditionsSchema>
 
 /** Such a block, or a list of blocks of which one must fit. */
 const matchSchema = z.union([conditionsSchema, z.array(conditionsSchema).min(1).max(16)])
-/** Where several profiles match: the highest goes first, then the one with the most labels. Absent is 0. */
+/** Where several profiles match: the highest goes first, then one that names the station itself, then the most labels. Absent is 0. */
 const prioritySchema = z.number().int().min(-1000).max(1000)
 
 /** What we put on a kernel line by ourselves and an operator may leave out. Not `apkovl`: whether there is one is `overlay`'s to say. */
