@@ -35,7 +35,7 @@ type Word = { readonly checked: string; readonly printed: string; readonly name:
 /**
  * The line, in the order of the owner's document, then BOOTIF, initrd, free arguments. `reserveBytes` is what the loader adds by itself.
  * Throws InputError: `kernel-word` (a character that is not allowed; the path names the word), `kernel-reserved` (a free argument that only
- * the gate may set), `kernel-ip` (no network for the overlay), `overlay-name` (the overlay's URL must end in .tar.gz), `kernel-long` (over 2,047 bytes).
+ * the gate may set), `kernel-open` (one that keeps the overlay from being fetched), `kernel-ip` (no network for the overlay), `overlay-name` (the overlay's URL must end in .tar.gz), `kernel-long` (over 2,047 bytes).
  */
 export function buildKernelLine(line: KernelLine, reserveBytes = 0): string {
   const words = wordsOf(line)
@@ -62,6 +62,12 @@ function wordsOf(line: KernelLine): Word[] {
   // Without a network no overlay is fetched, and the station would stand open.
   if (line.omit?.includes('ip') && line.overlay && !free.some(({ name }) => name === 'ip')) {
     throw new InputError('kernel-ip', 'ip is omitted, and no argument ip=… stands in its place: the overlay could not be fetched', { path: 'ip' })
+  }
+  const loser = line.overlay && free.find(({ checked }) => losesOverlay.test(checked))
+  if (loser) {
+    throw new InputError('kernel-open', `with the argument ${loser.checked} the overlay would not be fetched, and the station would stand open`, {
+      path: loser.name,
+    })
   }
   return [...own.filter(({ name }) => !line.omit?.includes(name)), ...free]
 }
@@ -92,7 +98,13 @@ function bootifWord(bootif: KernelLine['bootif']): Word[] {
 }
 
 /** Never from a record: the overlay is the gate's to give, and an `initrd=` of their own would take the right one away. */
-const reserved: ReadonlySet<string> = new Set(['apkovl', 'initrd'])
+const reserved: ReadonlySet<string> = new Set(['apkovl', 'noapkovl', 'initrd'])
+
+/**
+ * Words that keep Alpine's init from fetching the overlay, so that the station would stand open or stop in a shell: `root=` takes the way of an
+ * installed system, `single`, `s` and `1` mean a shell, `noip` and `ip=none` no network (mkinitfs, initramfs-init; facts seen up to 3.13).
+ */
+const losesOverlay = /^(root=.*|single|s|1|noip|ip=(off|none))$/
 
 function freeWord(text: string): Word {
   const name = text.split('=', 1)[0] as string

@@ -62,7 +62,8 @@ const offersMax = 65_536
 /** An empty book; `load` brings back what the store kept. */
 export function createBook({ network, now, reservedFor, onChange }: BookOptions): Book {
   const { subnet } = network
-  const pool = createPool(network.pool, excludedOf(network))
+  const excluded = excludedOf(network)
+  const pool = createPool(network.pool, excluded)
   const holdings = createHoldings(pool, (holding, at) => onChange(releasedLease(holding, network.name, at)))
 
   const isReserved = (ip: number, mac: Mac) => {
@@ -73,9 +74,11 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     const claimant = holdings.ofIp(ip, at)?.claimant
     return pool.has(ip) && (claimant === undefined || claimant === mac) && !isReserved(ip, mac)
   }
-  /** The client's own address by its record, as far as it lies in this network. */
-  const recorded = ({ address }: Ask): number | undefined =>
-    address.from === 'record' && contains(subnet, address.ip) ? ipv4ToNumber(address.ip) : undefined
+  /** The client's own address by its record, as far as it lies in this network and is not the server's or a router's. */
+  const recorded = ({ address }: Ask): number | undefined => {
+    const own = address.from === 'record' && contains(subnet, address.ip) ? ipv4ToNumber(address.ip) : undefined
+    return own === undefined || excluded.has(own) ? undefined : own
+  }
 
   /**
    * May the client have the address of its record now? Not while another client's lease or a quarantine is on it; then it waits on a pool

@@ -103,9 +103,23 @@ describe('the kernel line', () => {
     },
   )
 
-  it.each(['apkovl=http://a/x.tar.gz', 'initrd=x', 'apkovl'])('refuses the free argument %s, which is for the gate alone', (argument) => {
+  it.each(['apkovl=http://a/x.tar.gz', 'initrd=x', 'apkovl', 'noapkovl'])('refuses the free argument %s, which is for the gate alone', (argument) => {
     expect(failure({ arguments: [argument] }).code).toBe('kernel-reserved')
   })
+
+  it.each(['root=/dev/sda1', 'single', 's', '1', 'noip', 'ip=none', 'ip=off'])(
+    'refuses %s beside an overlay, which would never be fetched',
+    (argument) => {
+      expect(failure({ ...document, arguments: ['quiet', argument] })).toMatchObject({ code: 'kernel-open' })
+      expect(buildKernelLine({ arguments: [argument] })).toContain(argument)
+    },
+  )
+  it.each(['ip=10.9.0.5::10.9.0.1:255.255.255.0::eth0:off', 'rootflags=size=75%', 's1', 'console=ttyS1'])(
+    'takes %s beside an overlay',
+    (argument) => {
+      expect(buildKernelLine({ ...document, arguments: [argument] })).toMatch(argument)
+    },
+  )
 
   it('counts to 2,047 bytes and no further, with what iPXE puts in and what the loader adds', () => {
     const fill = (line: KernelLine, sizeBytes: number): KernelLine => {

@@ -445,4 +445,8 @@ describe('whatever happens', () => {
       { numRuns: 400 },
     )
   })
+
+  it("gives nobody the server's or a router's address, whatever a record says", () => {
+    for (const address of ['10.9.0.1', '10.9.0.0', '10.9.0.255']) expect(offer(anna, record(address))).toBe('10.9.0.100')
+  })
 })
