@@ -14,7 +14,7 @@ export function readMac({ htype, chaddr }: Packet): Mac | undefined {
   return chaddr.some((byte) => byte !== 0) ? decodeMac(chaddr) : undefined
 }
 
-/** The client of this message, whose MAC the caller has read. Text is cut to printable ASCII, because it goes to logs and pages. */
+/** The client of this message, whose MAC the caller has read. Text is cut to 255 characters of printable ASCII, because it goes to logs and pages. */
 export function readClient({ options }: Packet, mac: Mac, arrival: Arrival): Client {
   const vendorClass = printable(readOption(options, option.vendorClass))
   const userClasses = readUserClasses(options)
@@ -45,5 +45,10 @@ function readStage(userClasses: readonly string[], hasIpxeOptions: boolean, isBo
 
 const isPrintable = /^[\x20-\x7e]*$/
 
-const printable = (text: string | undefined): string | undefined =>
-  text === undefined || isPrintable.test(text) ? text : text.replace(/[^\x20-\x7e]/g, '?')
+/** In pieces (RFC 3396) an option may have 64 KB; no name and no identifier that is meant so is longer than one option. */
+export const textMax = 255
+
+const printable = (text: string | undefined): string | undefined => {
+  const short = text?.slice(0, textMax)
+  return short === undefined || isPrintable.test(short) ? short : short.replace(/[^\x20-\x7e]/g, '?')
+}

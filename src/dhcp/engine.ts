@@ -6,7 +6,7 @@ import type { Decision } from '../boot/decide.ts'
 import { DecodeError } from '../boot/error.ts'
 import type { BootEvent, Emit, EventKind } from '../boot/event.ts'
 import type { Ask, Book, RequestForm } from './book.ts'
-import { readClient, readMac } from './client.ts'
+import { readClient, readMac, textMax } from './client.ts'
 import type { Leases } from './leases.ts'
 import { createLimiter } from './limit.ts'
 import { option, readOption } from './option.ts'
@@ -243,8 +243,12 @@ function makeAsk({ packet: { options }, client }: Question, decision: Exclude<De
     address: decision.address,
     wanted: readOption(options, option.requestedAddress),
     askedSeconds: readOption(options, option.leaseSeconds),
-    hostname: decision.hostname ?? readOption(options, option.hostName)?.replace(/[^A-Za-z0-9_.-]/g, '?'),
-    clientId: clientId && Buffer.from(clientId).toString('hex'),
+    hostname:
+      decision.hostname ??
+      readOption(options, option.hostName)
+        ?.slice(0, textMax)
+        .replace(/[^A-Za-z0-9_.-]/g, '?'),
+    clientId: clientId && Buffer.from(clientId.subarray(0, textMax)).toString('hex'),
   }
 }
 

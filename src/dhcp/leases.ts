@@ -1,5 +1,6 @@
 // All leases of all networks, in memory, with their durable copy in the store. Made by the DHCP server, read by the API; sends nothing.
 import { contains, type Ipv4, ipv4ToNumber, type Mac } from '../boot/address.ts'
+import { InputError } from '../boot/error.ts'
 import type { Network } from '../boot/network.ts'
 import type { Lease, LeaseStore } from '../store/port.ts'
 import { type Book, createBook } from './book.ts'
@@ -15,7 +16,7 @@ export type Leases = {
   readonly book: (network: string) => Book | undefined
   /** Are there changes that `commit` would write? */
   readonly hasChanges: () => boolean
-  /** Writes all changes since the last call in one put; resolves when they are durable. Changes of a put that failed are tried again with the next. */
+  /** Writes all changes since the last call in one put; resolves when they are durable. Changes of a put that failed are tried again with the next, but for what the store refuses (InputError). */
   readonly commit: () => Promise<void>
 }
 
@@ -59,6 +60,8 @@ export function createLeases({ networks, store, now, reservedFor }: LeasesOption
     try {
       await store.put(batch)
     } catch (error) {
+      // What the store will never take would keep all that follows from being written.
+      if (error instanceof InputError) throw error
       changes = [...batch, ...changes].slice(-changesMax)
       throw error
     }

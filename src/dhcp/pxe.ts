@@ -16,7 +16,10 @@ export const pxeOption = {
 export const bootThisFile: Uint8Array = Uint8Array.of(6, 1, 8, 255)
 
 /** Option 93 as sent, empty when absent. Lore: the vendor class names an architecture too, but iPXE echoes it from earlier replies cut short. */
-export const readArchs = (options: Options): readonly number[] => readOption(options, option.clientArch) ?? []
+export const readArchs = (options: Options): readonly number[] => (readOption(options, option.clientArch) ?? []).slice(0, archsMax)
+
+/** Firmware names one, seldom two; the list goes into events. */
+const archsMax = 16
 
 /**
  * Option 97 as people print it: lower case with dashes, the first three fields swapped, as SMBIOS stores them little-endian

@@ -43,6 +43,11 @@ it('cuts text to printable ASCII', () => {
   expect(clientOf({ vendorClass: 'a\x1b[31m\xe9' }).vendorClass).toBe('a?[31m?')
 })
 
+it('keeps no more of what a client says than one option may hold: it goes to events, 20,000 of which are in memory', () => {
+  const client = clientOf({ vendorClass: 'PXEClient'.repeat(5000), userClass: 'x'.repeat(50_000), archs: Array<number>(20_000).fill(99) })
+  expect([client.vendorClass?.length, client.userClass?.length, client.archs.length]).toEqual([255, 255, 16])
+})
+
 describe('the MAC', () => {
   const base = makeMessage('discover')
   it.each([

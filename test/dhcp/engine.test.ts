@@ -54,6 +54,13 @@ describe('discover and request', () => {
     ])
   })
 
+  it('keeps a lease short, however long the name and the identifier of its client', () => {
+    const lab = createDhcpLab()
+    lab.boot({ others: { 12: Buffer.alloc(40_000, 'h'), 61: Buffer.alloc(20_000, 1) } })
+    const [lease] = lab.leases.list()
+    expect([lease?.hostname?.length, lease?.clientId?.length]).toEqual([255, 510])
+  })
+
   it('gives one MAC one address, whatever client identifier it sends', () => {
     const lab = createDhcpLab()
     const ids = [undefined, '01525400123456', 'ff00123456000100013293c066525400123456', '00646863702d636c69656e74']

@@ -1,5 +1,6 @@
 // Leases of several networks together, and their durable copy.
 import { expect, it } from 'vitest'
+import { InputError } from '../../src/boot/error.ts'
 import { createLeases } from '../../src/dhcp/leases.ts'
 import type { Lease } from '../../src/store/port.ts'
 import { startOfTests } from '../support/dhcp-lab.ts'
@@ -71,4 +72,18 @@ it('changes that could not be written are written with the next', async () => {
   await leases.commit()
   expect(store.puts()).toEqual([1, 2])
   expect(store.all()).toHaveLength(2)
+})
+
+it('a change that the store refuses for good does not keep the next ones from being written', async () => {
+  const store = createMemoryLeaseStore()
+  const leases = make(store)
+  const letGo = store.hold()
+  leases.book('left')?.bind(ask, 0x0a010064, 'selecting')
+  const first = leases.commit()
+  letGo(new InputError('line-too-long', 'too long'))
+  await expect(first).rejects.toThrow('too long')
+  leases.book('right')?.bind(ask, 0x0a020064, 'selecting')
+  await leases.commit()
+  expect(store.puts()).toEqual([1, 1])
+  expect(store.all().map(({ network }) => network)).toEqual(['right'])
 })
