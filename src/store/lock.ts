@@ -102,18 +102,23 @@ function isAlive({ pid, startedAt }: Holder): boolean {
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return false
   }
-  const now = startOf(pid)
-  return !startedAt || !now || startedAt === now
+  const stat = statOf(pid)
+  // Lore: in a container whose first process reaps nobody, a killed server stays as a zombie for ever.
+  if (stat?.state === 'Z' || stat?.state === 'X') return false
+  return !startedAt || !stat || startedAt === stat.startedAt
 }
 
-/** When a process began, as the kernel counts it (boot id and clock ticks, /proc/<pid>/stat field 22); '' where there is no /proc. */
-function startOf(pid: number): string {
+const startOf = (pid: number): string => statOf(pid)?.startedAt ?? ''
+
+/** State and start of a process, as the kernel counts it (boot id and clock ticks; /proc/<pid>/stat fields 3 and 22); undefined where there is no /proc. */
+function statOf(pid: number): { readonly state: string; readonly startedAt: string } | undefined {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return `${boot}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0] ?? '', startedAt: `${boot}/${fields[19]}` }
   } catch {
-    return ''
+    return undefined
   }
 }
 

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { ConflictError, InputError } from '../../src/boot/error.ts'
 import { openStore } from '../../src/store/embedded.ts'
@@ -106,6 +107,20 @@ describe('the lock', () => {
     expect(JSON.parse(await readFile(join(path, 'lock.2'), 'utf8')).pid).toBe(process.pid)
     await store.close()
     expect((await readdir(path)).filter((name) => name.startsWith('lock'))).toEqual([])
+  })
+
+  it.runIf(process.platform === 'linux')('of a killed process that nobody has reaped is taken over', async () => {
+    const path = await makeScratch()
+    // The shell becomes a sleep, which does not know that it has a child.
+    const keeper = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [said] = await once(keeper.stdout, 'data')
+    const pid = Number(String(said))
+    const stateOf = async () => (await readFile(`/proc/${pid}/stat`, 'latin1')).replace(/^.*\) (.).*$/s, '$1')
+    while ((await stateOf()) !== 'Z') await nextTurn()
+    await writeFile(join(path, 'lock.1'), JSON.stringify({ pid }))
+    const store = await openStore(path, options)
+    await store.close()
+    keeper.kill('SIGKILL')
   })
 
   const stale: [string, string][] = [
