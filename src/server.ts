@@ -55,15 +55,27 @@ type Closers = (() => unknown)[]
 /** Opens the state, the records, then the doors. If one fails, what is open already is closed again. Throws what the rooms throw. */
 export async function startServer(config: Config, version: string, onFault: (error: unknown) => void): Promise<Server> {
   const closers: Closers = []
-  const stop = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close()
-  }
+  const stop = (): Promise<void> => closeAll(closers.splice(0))
   try {
     return { ...(await open(config, version, onFault, closers)), stop }
   } catch (error) {
-    await stop()
+    // What could not be opened is worth more words than what could not be closed after it.
+    await stop().catch(() => undefined)
     throw error
   }
+}
+
+/** Runs all of them, the last one first, whatever fails: a full disk must leave no door open. Then throws the first failure. */
+export async function closeAll(closers: readonly (() => unknown)[]): Promise<void> {
+  const failures: unknown[] = []
+  for (const close of closers.toReversed()) {
+    try {
+      await close()
+    } catch (error) {
+      failures.push(error)
+    }
+  }
+  if (failures.length) throw failures[0]
 }
 
 async function open(config: Config, version: string, onFault: (error: unknown) => void, closers: Closers): Promise<Omit<Server, 'stop'>> {
