@@ -6,10 +6,14 @@ import type { Hono } from 'hono'
 import { type BivouacError, ConflictError, InputError, OutsideError } from '../boot/error.ts'
 import type { App } from './app.ts'
 import type { HttpEnv } from './caller.ts'
+import { createAheadGuard, limitCallers } from './crowd.ts'
 
 /** Times in milliseconds. How long a download takes is nobody's business; one on which nothing moves is cut by pump. */
 export type HttpLimits = {
   readonly connections: number
+  readonly connectionsPerAddress: number
+  /** Requests that may wait on one connection behind the one that is being answered. */
+  readonly ahead: number
   readonly headerBytes: number
   readonly headersMs: number
   readonly requestMs: number
@@ -20,6 +24,8 @@ export type HttpLimits = {
 
 const defaultLimits: HttpLimits = {
   connections: 8192,
+  connectionsPerAddress: 2048,
+  ahead: 16,
   headerBytes: 16 * 1024,
   headersMs: 15_000,
   requestMs: 60_000,
@@ -47,6 +53,7 @@ export async function startHttp({ app, address, port, limits: given }: HttpOptio
   const limits = { ...defaultLimits, ...given }
   // HTTP/1.0 clients may come without a Host header: then the name is ours.
   const byHono = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], { hostname: 'localhost' })
+  const isTooFarAhead = createAheadGuard(limits.ahead)
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
@@ -57,10 +64,12 @@ export async function startHttp({ app, address, port, limits: given }: HttpOptio
       noDelay: true,
     },
     (incoming, outgoing) => {
+      if (isTooFarAhead(incoming, outgoing)) return
       if (!app.answerStation?.(incoming, outgoing)) byHono(incoming, outgoing)
     },
   )
   server.maxConnections = limits.connections
+  limitCallers(server, limits.connectionsPerAddress)
   await listen(server, address, port)
   return { port: (server.address() as AddressInfo).port, stop: () => stop(server, limits.graceMs) }
 }

@@ -8,7 +8,7 @@ import { createTurn } from './turn.ts'
 export const sliceBytes = 256 * 1024
 
 /** A download on which nothing moves for so long is cut. */
-const stallMs = 300_000
+export const stallMs = 300_000
 
 /** The bytes of one answer: all of the content or a range. */
 export type Part = { readonly first: number; readonly length: number; readonly reachesEnd: boolean }

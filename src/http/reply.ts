@@ -4,7 +4,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Context } from 'hono'
 import type { Content } from '../boot/content.ts'
 import type { HttpEnv } from './caller.ts'
-import { type Part, type PartEnd, pump, streamOf } from './pump.ts'
+import { type Part, type PartEnd, pump, stallMs, streamOf } from './pump.ts'
 
 /** `Content-Length` is among the headers, but for 304. Without `body` and `big` nothing follows them. */
 export type Reply = {
@@ -41,10 +41,14 @@ export function writeReply(outgoing: ServerResponse, { status, headers, body, bi
   if (end) watchEnd(outgoing, body?.length ?? 0, end)
 }
 
-/** Small bodies mostly go to the kernel within the call; a listener is only for the rest. Node emits `close` after every answer. */
+/** Small bodies mostly go to the kernel within the call; a listener is only for the rest, and a limit of time for who does not read. Node emits `close` after every answer. */
 function watchEnd(outgoing: ServerResponse, length: number, end: PartEnd): void {
-  if (outgoing.socket?.writableLength === 0 && !outgoing.destroyed) end(length, true)
-  else outgoing.once('close', () => (outgoing.writableFinished ? end(length, true) : end(0, false)))
+  if (outgoing.socket?.writableLength === 0 && !outgoing.destroyed) {
+    end(length, true)
+    return
+  }
+  outgoing.setTimeout(stallMs)
+  outgoing.once('close', () => (outgoing.writableFinished ? end(length, true) : end(0, false)))
 }
 
 /** The reply as Hono wants it: over Node's response where there is one, else as a Response. */
