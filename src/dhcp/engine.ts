@@ -51,10 +51,11 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
   const mayTellMalformed = createLimiter(malformedEveryMs, now)
   const mayTellFull = createLimiter(poolFullEveryMs, now)
 
-  const tell = (kind: EventKind, { client, served }: Question, ip?: number, detail?: BootEvent['detail']) => {
+  const tell = (kind: EventKind, { client, packet, served }: Question, ip?: number, detail?: BootEvent['detail']) => {
     const event: Writable<BootEvent> = { at: now(), kind, mac: client.mac, network: served.network.name }
     if (ip) event.ip = addressText(ip)
-    if (detail) event.detail = detail
+    if (packet.giaddr) event.detail = { ...detail, relay: addressText(packet.giaddr) }
+    else if (detail) event.detail = detail
     emit(event)
   }
 
@@ -79,7 +80,7 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
     const first = chosen[0]
     if (!first) return refuseRelay(packet, mac)
     const client = readClient(packet, mac, first.arrival)
-    if (type === 'discover' && !origin.isProxyPort) tellDiscover(client, chosen)
+    if (type === 'discover' && !origin.isProxyPort) tellDiscover(packet, client, chosen)
     if (chosen.length === 1) return answer(type, ask(packet, client, first), origin)
     return chosen.flatMap((served) => answer(type, ask(packet, { ...client, arrival: served.arrival }, served), origin))
   }
@@ -98,14 +99,19 @@ export function createEngine({ served: all, decide, leases, now, emit, ports }: 
     return nothing
   }
 
-  const tellDiscover = (client: Client, chosen: readonly Served[]) => {
+  const tellDiscover = ({ giaddr }: Packet, client: Client, chosen: readonly Served[]) => {
     const [arch] = client.archs
     emit({
       at: now(),
       kind: 'discover',
       mac: client.mac,
       ...(chosen.length === 1 && { network: client.arrival.network }),
-      detail: { stage: client.stage, ...(arch !== undefined && { arch }), ...(client.vendorClass && { vendorClass: client.vendorClass }) },
+      detail: {
+        stage: client.stage,
+        ...(arch !== undefined && { arch }),
+        ...(client.vendorClass && { vendorClass: client.vendorClass }),
+        ...(giaddr && { relay: addressText(giaddr) }),
+      },
     })
   }
 

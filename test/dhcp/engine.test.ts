@@ -437,6 +437,10 @@ describe('an answer as the client can take it', () => {
     const [offer] = lab.say('discover', { giaddr: '10.9.0.254', others: { 82: circuit, 61: Uint8Array.of(1, 2) } })
     expect(offer).toMatchObject({ address: '10.9.0.254', port: 67 })
     expect(offer?.packet.giaddr).toBe(0x0a0900fe)
+    expect(lab.events.map(({ kind, detail }) => [kind, detail?.relay])).toEqual([
+      ['discover', '10.9.0.254'],
+      ['offer', '10.9.0.254'],
+    ])
     expect([...(offer?.packet.options.keys() ?? [])].slice(-2)).toEqual([61, 82])
     expect(offer?.options[82]).toBe(circuit.toString('hex'))
   })
