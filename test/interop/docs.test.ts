@@ -1,12 +1,16 @@
 // Every command of the documents, run as a reader would: in a copy of the project, in order, in a network namespace of its own.
 // A block marked `sh` is run line by line; other blocks are text, files or commands for other machines. YAML blocks are checked as what they are.
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
+import { readRecipe } from '../../src/ipxe/recipe-file.ts'
 import { readProfile, readStation } from '../../src/store/record-file.ts'
+import { authorityPem } from '../ipxe/support/certificate.ts'
+import { writeDocumentedStandIn } from '../ipxe/support/stand-in.ts'
 import { createLab, type Lab, type Running } from '../support/netns.ts'
 import { describeWith } from '../support/tool.ts'
 import { findStandIn } from '../support/virtual.ts'
@@ -22,11 +26,35 @@ function blocksOf(document: string, language: string): string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((found) => found[1] as string)
 }
 
-describeWith(['root', 'ip', 'git', 'qemu-system-x86_64'], 'the documents', () => {
+const isRecipe = (block: string): boolean => /^extends:/m.test(block)
+
+/** Files that docs/ipxe.md speaks of. The recipe is the document's own. */
+function layIpxeFiles(folder: string): void {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const files = { 'kiosk.yaml': blocksOf('docs/ipxe.md', 'yaml').find(isRecipe) ?? '', 'my.ipxe': '#!ipxe\nshell\n', 'client.key': privateKey }
+  for (const name of ['ca.pem', 'new-ca.pem', 'client.pem']) writeFileSync(join(folder, name), authorityPem)
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+}
+
+/** What a build of the stand-in for iPXE's source asks for but never uses: it compiles nothing, make alone is real. */
+function layCompilers(folder: string): void {
+  mkdirSync(folder)
+  for (const name of ['gcc', 'ld', 'objcopy', 'perl', 'openssl']) {
+    writeFileSync(join(folder, name), `#!/bin/sh\necho ${name} 1.0\n`)
+    chmodSync(join(folder, name), 0o755)
+  }
+}
+
+describeWith(['root', 'ip', 'git', 'make', 'curl', 'qemu-system-x86_64'], 'the documents', () => {
   let lab: Lab
   let copy: string
   let namespace: string
   let server: Running | undefined
+  let env: Record<string, string>
 
   beforeAll(async () => {
     copy = mkdtempSync(join(tmpdir(), 'bivouac-docs-'))
@@ -43,10 +71,20 @@ describeWith(['root', 'ip', 'git', 'qemu-system-x86_64'], 'the documents', () =>
     await findStandIn()
     mkdirSync(join(copy, 'state/stand-in'), { recursive: true })
     execFileSync('cp', ['-a', join(project, 'node_modules/.cache/bivouac-stand-in/kernel'), join(copy, 'state/stand-in/kernel')])
+    layIpxeFiles(copy)
+    layCompilers(join(copy, 'state/compilers'))
+    await writeDocumentedStandIn(join(copy, 'state/ipxe-source'))
+    env = { PATH: `${join(copy, 'state/compilers')}:${process.env.PATH}` }
     lab = createLab('docs')
     namespace = lab.namespace('host')
-    server = lab.spawn(namespace, ['npm', 'start'], { cwd: copy })
+    server = lab.spawn(namespace, ['npm', 'start'], { cwd: copy, env })
     await server.waitFor(/^Next: /m, 60_000)
+    env.BIVOUAC_TOKEN = /operator token, shown only now: (\S+)/.exec(server.output())?.[1] ?? ''
+    const added = await lab.run(namespace, ['npx', 'bivouac', 'ipxe', 'source', 'add', 'state/ipxe-source', '--name', 'ipxe-2.0.0'], {
+      cwd: copy,
+      env,
+    })
+    expect(`${added.stdout}${added.stderr}`).toMatch(/^ipxe-2\.0\.0: sha256:/)
   })
   afterAll(async () => {
     await server?.stop()
@@ -69,17 +107,18 @@ describeWith(['root', 'ip', 'git', 'qemu-system-x86_64'], 'the documents', () =>
   })
 
   it.each(commands.filter(([, command]) => command !== 'npm start' && !isRunElsewhere(command)))('%s: %s', async (_, command) => {
-    const outcome = await lab.run(namespace, ['bash', '-c', command], { cwd: copy, timeoutMs: 200_000 })
+    const outcome = await lab.run(namespace, ['bash', '-c', command], { cwd: copy, timeoutMs: 200_000, env })
     expect(`${outcome.stdout}${outcome.stderr}\nexit ${outcome.code}`).toMatch(/\nexit 0$/)
   })
 
   it.each(documents.flatMap((document) => blocksOf(document, 'yaml').map((block, at) => [document, at, block] as const)))(
     '%s: YAML block %i is accepted',
-    (_, at, block) => {
+    async (_, at, block) => {
       if (/^(mac|macs):/m.test(block)) return void expect(readStation(block, `block-${at}.yaml`)).toHaveProperty('value')
       if (/^kind:/m.test(block)) return void expect(readProfile(block, `block-${at}.yaml`)).toHaveProperty('value')
       const file = join(copy, `block-${at}.yaml`)
       writeFileSync(file, block)
+      if (isRecipe(block)) return void expect(await readRecipe(join(copy, 'ipxe'), file)).toHaveProperty('target')
       expect(loadConfig({ file, flags: {}, env: {} }).lints.filter(({ severity }) => severity === 'error')).toEqual([])
     },
   )

@@ -8,6 +8,7 @@ import { brandingHeader, generalHeader, namedHeader } from './header.ts'
 
 // A failing header option, a slow one, and TRUST whose content is tracked by name only, as in iPXE. The log of makes tells how often and with what.
 const makefile = `
+SHELL := /bin/bash
 BIN := $(firstword $(subst /, ,$(firstword $(MAKECMDGOALS))))
 LOCALS := $(sort $(wildcard config/local/*.h))
 comma := ,
@@ -36,11 +37,26 @@ endef
 %.efi : $(BIN)/blib.a
 	$(pack)
 %.usb : $(BIN)/blib.a
+	$(disk)
+%.dsk : $(BIN)/blib.a
 	$(pack)
+usbdisk.bin $(BIN)/usbdisk.bin : $(BIN)/blib.a
+	@{ head -c 510 /dev/zero; printf '\\125\\252'; } > $@
 %.bin : $(BIN)/blib.a
-	@echo "packed image of $@" > $@
-%.zinfo : $(BIN)/blib.a
-	@printf 'COPY' > $@
+	$(image)
+%.zinfo : %.bin
+	@size=$$(stat -c %s $<); { printf 'COPY\\0\\0\\0\\0'; for shift in 0 8 16 24; do printf "\\\\x$$(printf %x $$(( size >> shift & 255 )))"; done; printf '\\1\\0\\0\\0'; } > $@
+
+# An image with what a patch looks for: the script, and the CAs' digests in a row.
+define image
+@{ echo "packed image of $@"; cat $(call files,$(EMBED)) /dev/null; \\
+   for f in $(call files,$(TRUST)); do printf "$$(grep -v CERT $$f | base64 -d | sha256sum | cut -c 1-64 | sed 's/../\\\\x&/g')"; done; } > $@
+endef
+
+# A boot sector and what follows.
+define disk
+@{ head -c 510 /dev/zero; printf '\\125\\252'; cat $(call files,$(EMBED)) /dev/null; } > $@
+endef
 `
 
 const extraOptions = '//#define BREAK_IT	/* Does not compile */\n//#define SLOW_IT	/* Takes half a minute */\n'
@@ -55,6 +71,27 @@ export async function writeStandIn(folder: string, note = ''): Promise<string> {
   await writeFile(join(folder, 'src/config/named.h'), namedHeader)
   await writeFile(join(folder, 'src/config/defaults/pcbios.h'), '#define SHIP_NULL\n')
   await writeFile(join(folder, 'src/config/local/general.h'), '#define LEFT_BEHIND\n')
+  return folder
+}
+
+/** Names of iPXE's that our own recipes and documents speak of, so that these run against the stand-in too. */
+const documented: Readonly<Record<string, readonly string[]>> = {
+  'general.h': [
+    ...['DOWNLOAD_PROTO_HTTPS', 'NTP_CMD', 'VLAN_CMD', 'PARAM_CMD', 'CERT_CMD', 'CONSOLE_CMD', 'DIGEST_CMD', 'IMAGE_TRUST_CMD'],
+    ...['NSLOOKUP_CMD', 'PING_CMD', 'REBOOT_CMD', 'POWEROFF_CMD', 'CONSOLE_SERIAL', 'BANNER_TIMEOUT 20'],
+  ],
+  'branding.h': ['PRODUCT_NAME ""', 'KEYBOARD_MAP us', 'CROSSCERT "http://maker.example/auto"'],
+}
+
+/** The stand-in with those options. Answers its folder. */
+export async function writeDocumentedStandIn(folder: string): Promise<string> {
+  await writeStandIn(folder)
+  for (const [header, lines] of Object.entries(documented)) {
+    const path = join(folder, 'src/config', header)
+    const text = await readFile(path, 'utf8')
+    const own = lines.map((line) => `${line.includes(' ') ? '' : '//'}#define ${line.replace(' ', '\t')}\t/* As documented */\n`).join('')
+    await writeFile(path, text.replace('\n#include <config/named.h>', `\n${own}\n#include <config/named.h>`))
+  }
   return folder
 }
 
