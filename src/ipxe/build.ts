@@ -7,7 +7,7 @@ import { type Fingerprint, fingerprintOf } from './fingerprint.ts'
 import { type Input, type PrepareOptions, prepare } from './input.ts'
 import { type JobOptions, makeArtifact } from './job.ts'
 import type { Progress } from './make.ts'
-import { assembleImage } from './media.ts'
+import { assembleImage, imageName } from './media.ts'
 import type { Publisher } from './publish.ts'
 import { describeRecipe, type Recipe, targetsOf } from './recipe.ts'
 import { announcedNames, formatTarget } from './target.ts'
@@ -167,6 +167,7 @@ export function createBuilds(options: BuildsOptions): Builds {
     if (form === undefined && only) return { manifest: only, wasKnown: false }
     return {
       manifest: await assembleImage(artifacts, {
+        form: form ?? 'usb',
         fingerprint,
         parts,
         epoch: inputs[0]?.source.epoch ?? 0,
@@ -265,7 +266,7 @@ export function createBuilds(options: BuildsOptions): Builds {
 const isOpen = ({ build: { state } }: Entry): boolean => state === 'queued' || state === 'running'
 
 function usualNames(recipe: Recipe): string[] {
-  if (recipe.image) return [`${recipe.name ?? 'bivouac'}.${recipe.image.form === 'usb' ? 'img' : recipe.image.form}`]
+  if (recipe.image) return [imageName(recipe.image.form, recipe.name)]
   return targetsOf(recipe).flatMap(announcedNames)
 }
 

@@ -1,9 +1,11 @@
-// One USB stick for BIOS and UEFI, put together from loaders by ourselves (Debian 12's mtools breaks iPXE's own EFI step). Used by build.
+// One USB stick or CD for BIOS and UEFI, put together from loaders by ourselves (Debian 12's mtools breaks iPXE's own EFI step). Used by build.
+// The CD is in iso.ts; the stick:
 //   sector 0: iPXE's boot code and partition table · partition 4: iPXE for BIOS · partition 1: FAT with EFI/BOOT/BOOT<ARCH>.EFI
 import type { Artifacts, Manifest } from './artifact.ts'
 import { InputError } from '../boot/error.ts'
 import { sha256 } from './fingerprint.ts'
 import { type FatFile, renderFat } from './fat.ts'
+import { renderIso } from './iso.ts'
 import { type Arch, parseTarget } from './target.ts'
 
 /** Where firmware looks on removable media. UEFI specification 2.10, section 3.5.1.1. */
@@ -73,7 +75,14 @@ function endOfPartitions(disk: Uint8Array): number {
   return Math.max(...[446, 462, 478, 494].map((at) => view.getUint32(at + 8, true) + view.getUint32(at + 12, true)))
 }
 
+/** The forms of images, each with what its BIOS part must be. */
+export const imageForms = { usb: { ending: 'img', bios: 'usb' }, iso: { ending: 'iso', bios: 'dsk' } } as const
+export type ImageForm = keyof typeof imageForms
+
+export const imageName = (form: ImageForm, name = 'bivouac'): string => `${name}.${imageForms[form].ending}`
+
 export type ImageAsk = {
+  readonly form: ImageForm
   readonly fingerprint: string
   readonly name?: string
   readonly parts: readonly Manifest[]
@@ -84,32 +93,21 @@ export type ImageAsk = {
 
 /**
  * Puts built loaders together and keeps the disk image as an artifact.
- * @throws InputError `media-bad` for parts that cannot share a stick.
+ * @throws InputError `media-bad` for parts that cannot share one.
  */
-export async function assembleImage(artifacts: Artifacts, { fingerprint, name, parts, epoch, startedAt, now }: ImageAsk): Promise<Manifest> {
-  const files: FatFile[] = []
-  let bios: Uint8Array | undefined
-  for (const part of parts) {
-    const { binDir, media } = parseTarget(part.target)
-    const bytes = await artifacts.read(part)
-    if (media === 'usb' && binDir.platform === 'pcbios' && !bios) bios = bytes
-    else if (media === 'efi' && !files.some((one) => one.path === bootFileOf(binDir.arch))) files.push({ path: bootFileOf(binDir.arch), bytes })
-    else
-      throw new InputError('media-bad', `${part.target} has no place on this stick: one .usb of BIOS, and one .efi for each architecture`, {
-        path: 'image.of',
-      })
-  }
+export async function assembleImage(artifacts: Artifacts, ask: ImageAsk): Promise<Manifest> {
+  const { form, fingerprint, name, parts, epoch, startedAt, now } = ask
+  const found = await sortParts(artifacts, form, parts)
   const [first] = parts
   if (!first) throw new InputError('media-bad', 'an image needs parts', { path: 'image.of' })
-  const file = `${name ?? 'bivouac'}.img`
-  const serial = Number.parseInt(sha256(fingerprint).slice(0, 8), 16)
-  const image = renderUsb({ files, epoch, serial, ...(bios ? { bios } : {}) })
+  const file = imageName(form, name)
+  const image = renderImage(form, found, epoch, Number.parseInt(sha256(fingerprint).slice(0, 8), 16))
   return artifacts.add(
     {
       ...{
         fingerprint,
         kind: 'image',
-        target: `usb:${parts.map((part) => part.target).join('+')}`,
+        target: `${form}:${parts.map((part) => part.target).join('+')}`,
         file,
         announce: [file],
         from: parts.map((part) => part.fingerprint),
@@ -127,4 +125,30 @@ export async function assembleImage(artifacts: Artifacts, { fingerprint, name, p
     },
     { [file]: image },
   )
+}
+
+type Found = { readonly bios?: Uint8Array; readonly files: readonly FatFile[] }
+
+/** The BIOS part and the files for UEFI. */
+async function sortParts(artifacts: Artifacts, form: ImageForm, parts: readonly Manifest[]): Promise<Found> {
+  const files: FatFile[] = []
+  let bios: Uint8Array | undefined
+  for (const part of parts) {
+    const { binDir, media } = parseTarget(part.target)
+    const bytes = await artifacts.read(part)
+    const wanted = imageForms[form].bios
+    if (media === wanted && binDir.platform === 'pcbios' && !bios) bios = bytes
+    else if (media === 'efi' && !files.some((one) => one.path === bootFileOf(binDir.arch))) files.push({ path: bootFileOf(binDir.arch), bytes })
+    else
+      throw new InputError('media-bad', `${part.target} has no place on this image: one .${wanted} of BIOS, and one .efi for each architecture`, {
+        path: 'image.of',
+      })
+  }
+  return { files, ...(bios ? { bios } : {}) }
+}
+
+function renderImage(form: ImageForm, { bios, files }: Found, epoch: number, serial: number): Uint8Array {
+  if (form === 'usb') return renderUsb({ files, epoch, serial, ...(bios ? { bios } : {}) })
+  const fat = files.length > 0 ? renderFat(files, { epoch, serial, label: 'BIVOUAC' }) : undefined
+  return renderIso({ epoch, label: 'BIVOUAC', ...(bios ? { floppy: bios } : {}), ...(fat ? { fat } : {}) })
 }

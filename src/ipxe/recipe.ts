@@ -28,7 +28,7 @@ const shape = z.strictObject({
   /** What make is asked for, `bin/undionly.kpxe`. */
   target: z.string().optional(),
   /** Or a disk image that we put together from several targets. */
-  image: z.strictObject({ form: z.enum(['usb']), of: z.array(z.string()).min(1).max(8) }).optional(),
+  image: z.strictObject({ form: z.enum(['usb', 'iso']), of: z.array(z.string()).min(1).max(8) }).optional(),
   /** Name of a source in the state folder; the default release if absent. */
   source: plainName.optional(),
   script: script.optional(),

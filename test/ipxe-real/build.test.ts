@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Manifest } from '../../src/ipxe/artifact.ts'
 import { renderTemplate } from '../../src/ipxe/input.ts'
@@ -16,13 +16,8 @@ import { type Answers, bootLoader, hasArmFirmware, startAnswers, type Way } from
 const given = process.env.IPXE_SRC
 const minutes = 60_000
 const recipes = resolve(import.meta.dirname, '../../ipxe')
-const macOf: Record<Way, string> = {
-  bios: '52:54:00:00:0b:01',
-  uefi: '52:54:00:00:0b:02',
-  'bios-stick': '52:54:00:00:0b:03',
-  'uefi-stick': '52:54:00:00:0b:04',
-  arm64: '52:54:00:00:0b:05',
-}
+const ways = ['bios', 'uefi', 'bios-stick', 'uefi-stick', 'arm64', 'bios-cd', 'uefi-cd', 'bios-disk', 'floppy', 'rom', 'kernel'] as const
+const macOf = Object.fromEntries(ways.map((way, index) => [way, `52:54:00:00:0b:${String(index + 1).padStart(2, '0')}`])) as Record<Way, string>
 const say = (line: string): void => void process.stdout.write(`    ${line}\n`)
 
 describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED: set IPXE_SRC to a checkout of iPXE)' : 'iPXE itself', () => {
@@ -48,18 +43,20 @@ describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED
     return manifest
   }
   /** Boots the artifact and waits until its station fetched its script and came back. */
-  const seeUp = async (way: Way, manifest: Manifest, from = answers): Promise<void> => {
+  const seeUp = (way: Way, manifest: Manifest, from = answers): Promise<void> => seeFileUp(way, tools.artifacts.pathOf(manifest), from)
+  const seeFileUp = async (way: Way, path: string, from = answers): Promise<void> => {
     const own = join(folder, way)
     mkdirSync(own, { recursive: true })
-    copyFileSync(tools.artifacts.pathOf(manifest), join(own, manifest.file))
+    const file = basename(path)
+    copyFileSync(path, join(own, file))
     const before = from.requests.length
     const startedAt = Date.now()
-    const station = bootLoader(way, own, manifest.file, macOf[way])
+    const station = bootLoader(way, own, file, macOf[way])
     try {
       await station.waitFor(/STATION-UP/, 2 * minutes)
       await expect.poll(() => from.requests.slice(before).some((url) => url.startsWith('/up/')), { timeout: 20_000 }).toBe(true)
       expect(from.requests[before]).toContain(`/boot/${macOf[way].replaceAll(':', '-')}.ipxe?`)
-      say(`${manifest.file} by ${way}: up after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`)
+      say(`${file} by ${way}: up after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`)
     } finally {
       await station.stop()
     }
@@ -102,6 +99,41 @@ describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED
     const stick = await build('usb')
     await seeUp('bios-stick', stick)
     await seeUp('uefi-stick', stick)
+  })
+
+  it('the stick is a disk image too, and the CD boots BIOS and UEFI machines', { timeout: 15 * minutes }, async () => {
+    await seeUp('bios-disk', await build('usb'))
+    const cd = await build('cd')
+    await seeUp('bios-cd', cd)
+    await seeUp('uefi-cd', cd)
+  })
+
+  it.each<[string, Way | undefined, string[]]>([
+    ['bin/undionly.kkpxe', 'bios', []],
+    ['bin/ipxe.pxe', 'bios', []],
+    ['bin/ipxe.lkrn', 'kernel', []],
+    ['bin/ipxe.pdsk', 'floppy', []],
+    ['bin/8086100e.rom', 'rom', []],
+    ['bin/8086100e.mrom', 'rom', []],
+    ['bin/ipxe.iso', 'bios-cd', ['xorriso', '/usr/lib/ISOLINUX/isolinux.bin']],
+    ['bin-x86_64-efi/ipxe.iso', 'uefi-cd', ['xorriso', 'mtools']],
+    ['bin-x86_64-efi/snp.efi', 'uefi', []],
+    ['bin-x86_64-efi/ipxe.efi', 'uefi', []],
+    ['bin-x86_64-efi/8086100e.efirom', undefined, []],
+    ['bin-i386-efi/snponly.efi', undefined, []],
+  ])('%s is built, and asks for its URL by %s', { timeout: 15 * minutes }, async (target, way, tools) => {
+    const lacking = missingTools(...tools)
+    if (lacking.length > 0) return say(`${target}: NOT BUILT, missing ${lacking.join(' ')}`)
+    const manifest = await build('fleet', { target })
+    expect(manifest).toMatchObject({ target, sizeBytes: expect.any(Number) })
+    if (way) await seeUp(way, manifest)
+  })
+
+  it('the .hd is a partition: behind a boot sector it boots', { timeout: 15 * minutes }, async () => {
+    const [hd, usb] = [await build('fleet', { target: 'bin/ipxe.hd' }), await build('fleet', { target: 'bin/ipxe.usb' })]
+    const path = join(folder, 'disk.img')
+    writeFileSync(path, Buffer.concat([await tools.artifacts.read(usb, 'bootSector'), await tools.artifacts.read(hd)]))
+    await seeFileUp('bios-disk', path)
   })
 
   it.each<[string, Way]>([
@@ -148,13 +180,35 @@ describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED
     },
   )
 
-  const seeRefused = async (way: Way, manifest: Manifest, from: Answers): Promise<void> => {
+  it.each<[string, Way]>([
+    ['undionly', 'bios'],
+    ['snponly-x86_64', 'uefi'],
+  ])('%s shows its client certificate to a server that asks for one, and without it is refused', { timeout: 20 * minutes }, async (name, way) => {
+    const [own, client] = [makeAuthority(folder, 'own'), makeAuthority(folder, 'client')]
+    const strict = await startAnswers({ ...own, ca: client.authority, requestCert: true })
+    try {
+      const over = { trust: [own.authority], script: { template: 'boot', values: { base: `https://10.0.2.2:${strict.port}` } } }
+      await seeRefused(
+        way,
+        await build(name, over),
+        strict,
+        /Permission denied|Operation not permitted|Connection reset|\(https?:\/\/ipxe\.org\/[0-9a-f]{8}\)/,
+      )
+      const manifest = await build(name, { ...over, certificates: [client.cert], key: client.key })
+      expect(manifest).toMatchObject({ hasKey: true, certificates: [{ subject: 'CN=10.0.2.2' }, { subject: 'CN=client camp CA' }] })
+      await seeUp(way, manifest, strict)
+    } finally {
+      await strict.stop()
+    }
+  })
+
+  const seeRefused = async (way: Way, manifest: Manifest, from: Answers, words = /Permission denied|0216eb8f/): Promise<void> => {
     const own = join(folder, `${way}-refused`)
     mkdirSync(own, { recursive: true })
     copyFileSync(tools.artifacts.pathOf(manifest), join(own, manifest.file))
     const station = bootLoader(way, own, manifest.file, macOf[way])
     try {
-      await station.waitFor(/Permission denied|0216eb8f/, 2 * minutes)
+      await station.waitFor(words, 2 * minutes)
       expect(from.requests).toEqual([])
     } finally {
       await station.stop()

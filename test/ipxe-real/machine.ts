@@ -6,7 +6,8 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
-export type Way = 'bios' | 'uefi' | 'arm64' | 'bios-stick' | 'uefi-stick'
+/** By PXE (bios, uefi, arm64), or from what is plugged in: stick, CD, disk, floppy, a card's own ROM, or as a kernel. */
+export type Way = 'bios' | 'uefi' | 'arm64' | 'bios-stick' | 'uefi-stick' | 'bios-cd' | 'uefi-cd' | 'bios-disk' | 'floppy' | 'rom' | 'kernel'
 
 export const firmware = {
   code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
@@ -38,56 +39,33 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string, 
     'virtio-rng-pci',
   ]
   const stick = (device: string): string[] => ['-drive', `file=${join(folder, file)},format=raw,if=none,id=stick,snapshot=on`, '-device', device]
-  // Lore: a card without ROM leaves the network to OVMF's own stack, and a stick to the stick.
-  const net = wire
-    ? `tap,id=net,ifname=${wire.tap},script=no,downscript=no`
-    : `user,id=net${way.endsWith('stick') ? '' : `,tftp=${folder},bootfile=${file}`}`
+  const byPxe = ['bios', 'uefi', 'arm64'].includes(way)
+  const net = wire ? `tap,id=net,ifname=${wire.tap},script=no,downscript=no` : `user,id=net${byPxe ? `,tftp=${folder},bootfile=${file}` : ''}`
   const card = (model: string, rest = ''): string[] => ['-netdev', net, '-device', `${model},netdev=net,mac=${mac}${rest}`]
-  // The kernel of the stand-in release knows no e1000; without it, a second driver of iPXE's own is seen at work.
-  const stickCard = wire ? 'virtio-net-pci' : 'e1000'
+  // Lore: a card without ROM leaves the network to OVMF's own stack, and a stick to the stick.
+  const quiet = ',romfile='
   const common = ['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot', '-nodefaults']
+  const bios = (...words: string[]): string[] => ['qemu-system-x86_64', '-machine', 'pc', '-vga', 'std', '-m', '256', ...common, ...words]
+  const uefi = (...words: string[]): string[] => ['qemu-system-x86_64', '-machine', 'q35', '-m', '512', ...common, ...flash(firmware.code), ...words]
+  // The kernel of the stand-in release knows no e1000; without it, a second driver of iPXE's own is seen at work.
+  const own = card(wire ? 'virtio-net-pci' : 'e1000', quiet)
+  const path = join(folder, file)
+  const drive = (kind: string): string[] => ['-drive', `file=${path},format=raw,if=${kind},snapshot=on`]
   const words: Record<Way, string[]> = {
-    bios: ['qemu-system-x86_64', '-machine', 'pc', '-vga', 'std', '-m', '256', ...common, ...card('virtio-net-pci')],
-    uefi: ['qemu-system-x86_64', '-machine', 'q35', '-m', '512', ...common, ...flash(firmware.code), ...card('virtio-net-pci', ',romfile=')],
+    bios: bios(...card('virtio-net-pci')),
+    uefi: uefi(...card('virtio-net-pci', quiet)),
     arm64: [
-      'qemu-system-aarch64',
-      '-machine',
-      'virt',
-      '-cpu',
-      'cortex-a57',
-      '-m',
-      '512',
-      ...common,
-      ...flash(firmware.armCode),
-      ...card('virtio-net-pci', ',romfile='),
+      ...['qemu-system-aarch64', '-machine', 'virt', '-cpu', 'cortex-a57', '-m', '512', ...common],
+      ...[...flash(firmware.armCode), ...card('virtio-net-pci', quiet)],
     ],
-    'bios-stick': [
-      'qemu-system-x86_64',
-      '-machine',
-      'pc',
-      '-vga',
-      'std',
-      '-m',
-      '256',
-      ...common,
-      ...card(stickCard, ',romfile='),
-      '-device',
-      'ich9-usb-ehci1',
-      ...stick('usb-storage,drive=stick,bootindex=0'),
-    ],
-    'uefi-stick': [
-      'qemu-system-x86_64',
-      '-machine',
-      'q35',
-      '-m',
-      '512',
-      ...common,
-      ...flash(firmware.code),
-      ...card(stickCard, ',romfile='),
-      '-device',
-      'qemu-xhci',
-      ...stick('usb-storage,drive=stick,bootindex=0'),
-    ],
+    'bios-stick': bios(...own, '-device', 'ich9-usb-ehci1', ...stick('usb-storage,drive=stick,bootindex=0')),
+    'uefi-stick': uefi(...own, '-device', 'qemu-xhci', ...stick('usb-storage,drive=stick,bootindex=0')),
+    'bios-cd': bios(...own, '-cdrom', path, '-boot', 'd'),
+    'uefi-cd': uefi(...own, '-cdrom', path),
+    'bios-disk': bios(...own, ...drive('ide')),
+    floppy: bios(...own, ...drive('floppy'), '-boot', 'a'),
+    rom: bios(...card('e1000', `,romfile=${path}`)),
+    kernel: bios(...own, '-kernel', path),
   }
   const [program = '', ...argv] = [...(wire?.launcher ?? []), ...words[way]]
   const child = spawn(program, argv, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -132,7 +110,7 @@ export const hasArmFirmware = (): boolean => existsSync(firmware.armCode)
 export type Answers = { readonly port: number; readonly requests: string[]; readonly stop: () => Promise<void> }
 
 /** Answers every station's script by one that says UP and comes back once more; keeps what was asked for. */
-export async function startAnswers(tls?: { key: string; cert: string }): Promise<Answers> {
+export async function startAnswers(tls?: { key: string; cert: string; ca?: string; requestCert?: boolean }): Promise<Answers> {
   const requests: string[] = []
   const listener: RequestListener = (request, response) => {
     requests.push(request.url ?? '')

@@ -3,10 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import { renderIso } from '../../src/ipxe/iso.ts'
 import { InputError } from '../../src/boot/error.ts'
 import { type FatFile, renderFat } from '../../src/ipxe/fat.ts'
 import { bootFileOf, renderUsb } from '../../src/ipxe/media.ts'
-import { describeWith } from '../support/tool.ts'
+import { describeWith, missingTools } from '../support/tool.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'bivouac-media-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -97,5 +98,53 @@ describe('a USB stick', () => {
 
   it('refuses a BIOS image that is no disk', () => {
     expect(() => renderUsb({ bios: bytes(5000), files, epoch: 0, serial: 1 })).toThrow(InputError)
+  })
+})
+
+describe('a CD', () => {
+  const [floppy, fat] = [bytes(399_360), renderFat(files.slice(0, 1), options)]
+  const parts = { epoch: options.epoch, label: 'BIVOUAC' }
+  const catalogOf = (image: Uint8Array): Buffer => Buffer.from(image.subarray(22 * 2048, 22 * 2048 + 128))
+
+  it('has a checked catalog with a floppy for BIOS and a file system for UEFI', () => {
+    const image = Buffer.from(renderIso({ ...parts, floppy, fat }))
+    const catalog = catalogOf(image)
+    let sum = 0
+    for (let at = 0; at < 32; at += 2) sum += catalog.readUInt16LE(at)
+    expect([sum & 0xffff, catalog[1], catalog[30], catalog[31]]).toEqual([0, 0, 0x55, 0xaa])
+    expect([...catalog.subarray(32, 34), catalog.readUInt16LE(38), catalog.readUInt32LE(40)]).toEqual([0x88, 2, 1, 23])
+    expect([...catalog.subarray(64, 67), catalog[96], catalog[97]]).toEqual([0x91, 0xef, 1, 0x88, 0])
+    expect(catalog.readUInt16LE(102) * 512).toBe(fat.length)
+    const place = catalog.readUInt32LE(104) * 2048
+    expect(Buffer.compare(image.subarray(place, place + fat.length), fat)).toBe(0)
+    expect(Buffer.compare(image.subarray(23 * 2048, 23 * 2048 + floppy.length), floppy)).toBe(0)
+    expect(image.readUInt32LE(16 * 2048 + 80) * 2048).toBe(image.length)
+  })
+
+  it('can be for one of the two', () => {
+    expect([...catalogOf(renderIso({ ...parts, fat })).subarray(0, 2)]).toEqual([1, 0xef])
+    expect(
+      catalogOf(renderIso({ ...parts, fat }))
+        .subarray(64)
+        .every((byte) => byte === 0),
+    ).toBe(true)
+    expect([...catalogOf(renderIso({ ...parts, floppy })).subarray(32, 34)]).toEqual([0x88, 2])
+  })
+
+  it('refuses more than a floppy, and nothing', () => {
+    expect(() => renderIso({ ...parts, floppy: bytes(1_474_561) })).toThrow(InputError)
+    expect(() => renderIso(parts)).toThrow(InputError)
+  })
+
+  const missing = missingTools('xorriso')
+  it.skipIf(missing.length > 0)(`is read by xorriso${missing.length > 0 ? ' (SKIPPED: missing xorriso)' : ''}`, () => {
+    const path = join(folder, 'cd.iso')
+    writeFileSync(path, renderIso({ ...parts, floppy, fat }))
+    const said = execFileSync('xorriso', ['-indev', path, '-report_el_torito', 'plain', '-find', '/', '-exec', 'lsdl'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).toString()
+    expect(said).toMatch(/El Torito boot img : +1 +BIOS +y +fd1\.4/)
+    expect(said).toMatch(/El Torito boot img : +2 +UEFI +y +none/)
+    expect(said).toMatch(/1474560 .*BIOS\.IMG/i)
   })
 })

@@ -62,6 +62,7 @@ describe("Bivouac's own recipes", () => {
   it('are all good, and there is one for each firmware', async () => {
     const all = await listRecipes(own)
     expect(all.map((one) => one.name)).toEqual([
+      'cd',
       'ipxe-arm64',
       'ipxe-bios',
       'ipxe-i386',
