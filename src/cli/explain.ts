@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { findMac, type Mac } from '../boot/address.ts'
 import { MissingError, OutsideError } from '../boot/error.ts'
 import type { Reason } from '../boot/match.ts'
+import type { Loader } from '../ipxe/library.ts'
 import { createLocalGate } from '../server.ts'
 import type { ExplainedDecision, Explanation } from '../station/explain.ts'
 import type { Context } from './context.ts'
@@ -102,8 +103,16 @@ const stageNames = {
 } as const
 
 function sayDecision({ stage, firmware, decision, loader }: ExplainedDecision, leaseIp?: string): void {
-  say(`\n${stageNames[stage]} (${firmware}): ${describeDecision(decision, leaseIp)}${loader ? `\n   from ${loader.path} (${loader.source})` : ''}`)
+  say(`\n${stageNames[stage]} (${firmware}): ${describeDecision(decision, leaseIp)}${loader ? `\n   from ${describeLoader(loader)}` : ''}`)
   sayReasons(decision.why)
+}
+
+/** `/srv/depot/ipxe/undionly.kpxe (depot): artifact 17ad26a0a2a0, recipe undionly, built 2026-11-21 03:11 UTC` */
+export function describeLoader({ path, source, artifact }: Loader): string {
+  if (!artifact) return `${path} (${source})`
+  const made = artifact.kind === 'patched' ? 'patched' : 'built'
+  const time = new Date(artifact.builtAt).toISOString().slice(0, 16).replace('T', ' ')
+  return `${path} (${source}): artifact ${artifact.fingerprint}, ${artifact.recipe ? `recipe ${artifact.recipe}` : artifact.target}, ${made} ${time} UTC`
 }
 
 /** `10.9.0.50, by its record`, or what else its address will be. */

@@ -12,7 +12,7 @@ import { emptyReply, responseOf } from './reply.ts'
 import { createRights } from './rights.ts'
 
 export type App = Hono<HttpEnv> & {
-  /** Takes a request that only a boot route can answer past Hono, which costs a quarter less, and says whether it did. */
+  /** Takes a request that only a boot route can answer past Hono, which costs a fifth less, and says whether it did. */
   readonly answerStation: (incoming: IncomingMessage, outgoing: ServerResponse) => boolean
 }
 

@@ -4,9 +4,15 @@ import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { firmwareByArch, loaderAliases } from '../boot/firmware.ts'
 import { depotPathSchema } from '../boot/record.ts'
+import { type LoaderArtifact, readOrigin } from './origin.ts'
 
-/** A loader that is there. `path` is absolute; `depotPath` is its name below the depot, absent for the distribution's. */
-export type Loader = { readonly path: string; readonly source: 'depot' | 'distribution'; readonly depotPath?: string }
+/** A loader that is there. `path` is absolute; `depotPath` is its name below the depot, absent for the distribution's; `artifact` for what was built here. */
+export type Loader = {
+  readonly path: string
+  readonly source: 'depot' | 'distribution'
+  readonly depotPath?: string
+  readonly artifact?: LoaderArtifact
+}
 
 export type LoaderLibrary = {
   /** The loader of that name (`undionly.kpxe`, `x86_64-efi/snponly.efi`), or undefined. Never throws. */
@@ -88,7 +94,9 @@ function lookUp(name: string, depot: string, folders: readonly string[]): Loader
   const names = namesFor(name)
   for (const depotPath of names.flatMap((one) => [`ipxe/${one}`, one])) {
     const path = join(depot, depotPath)
-    if (isFile(path)) return { path, source: 'depot', depotPath }
+    if (!isFile(path)) continue
+    const artifact = readOrigin(depot, path)
+    return { path, source: 'depot', depotPath, ...(artifact && { artifact }) }
   }
   for (const one of names) {
     for (const fileName of distributionNames.get(one) ?? []) {

@@ -1,5 +1,5 @@
 // The command line as a person meets it: without a server, exit codes, messages that help.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAge } from '../../src/cli/watch.ts'
@@ -8,6 +8,8 @@ import { takeKeys } from '../../src/cli/context.ts'
 import { createProgram } from '../../src/cli/main.ts'
 import { formatTable } from '../../src/cli/output.ts'
 import { isConfigKey } from '../../src/config.ts'
+import { createArtifacts } from '../../src/ipxe/artifact.ts'
+import { createPublisher } from '../../src/ipxe/publish.ts'
 import { type CliFolder, createCliFolder } from '../support/cli.ts'
 
 let folder: CliFolder
@@ -145,6 +147,30 @@ describe('explain without a server', () => {
   })
   it('says so when DHCP is off', () => {
     expect(folder.run('explain', '52:54:00:12:34:56').stdout).toMatch(/^52:54:00:12:34:56, no record, DHCP is off/)
+  })
+  it('says which artifact a loader is', async () => {
+    folder.run('depot', 'init')
+    write('depot/stations/kiosk.yaml', 'mac: 52:54:00:12:34:56\nprofile: local\n')
+    const depot = join(folder.path, 'depot')
+    const artifacts = createArtifacts({ depot })
+    const manifest = await artifacts.add(
+      {
+        ...{ fingerprint: '17ad26a0a2a0'.padEnd(64, '0'), kind: 'built', name: 'kiosk', target: 'bin/undionly.kpxe', file: 'undionly.kpxe' },
+        ...{ announce: ['undionly.kpxe', 'gpxe.kpxe'], source: { name: 's', from: '/s', pin: 'commit:1' }, settings: {}, toolchain: [] },
+        ...{ durationMs: 1, builtAt: Date.UTC(2026, 2, 4, 5, 6) },
+      },
+      { 'undionly.kpxe': Buffer.from('loader') },
+    )
+    await createPublisher({ depot, artifacts, now: () => 0 }).publish(manifest)
+    const text = folder.run('explain', 'kiosk', '--arch', '0').stdout
+    const told = text.slice(0, text.indexOf('\n3. '))
+    await expect(told.replaceAll(realpathSync(folder.path), '<folder>').replaceAll(folder.path, '<folder>')).toMatchFileSnapshot(
+      join(import.meta.dirname, '../golden/explain-artifact.txt'),
+    )
+    const [{ dhcp }] = JSON.parse(folder.run('--json', 'explain', 'kiosk', '--arch', '0').stdout).explanations
+    expect(dhcp[0].loader.artifact).toEqual({
+      ...{ fingerprint: '17ad26a0a2a0', kind: 'built', target: 'bin/undionly.kpxe', recipe: 'kiosk', builtAt: Date.UTC(2026, 2, 4, 5, 6) },
+    })
   })
   it('takes architectures', () => {
     const answer = JSON.parse(folder.run('--json', 'explain', '52:54:00:12:34:56', '--arch', '11').stdout)

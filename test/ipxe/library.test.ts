@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
@@ -48,6 +48,22 @@ describe('the loader library', () => {
     put(depot, 'ipxe/undionly.kpxe')
     expect(found('undionly.kpxe')).toBe('depot depot/ipxe/undionly.kpxe')
     expect(create().find('undionly.kpxe')?.depotPath).toBe('ipxe/undionly.kpxe')
+  })
+
+  it('says which artifact a published loader is, and nothing of others', () => {
+    const fingerprint = 'ab12cd34ef56'.padEnd(64, '0')
+    const manifest = { fingerprint, kind: 'patched', name: 'kiosk', target: 'bin/undionly.kpxe', builtAt: 5, script: { text: '#!ipxe' } }
+    put(depot, `ipxe/artifacts/${fingerprint}/undionly.kpxe`)
+    put(depot, `ipxe/artifacts/${fingerprint}/manifest.json`, JSON.stringify(manifest))
+    symlinkSync(`artifacts/${fingerprint}/undionly.kpxe`, join(depot, 'ipxe/undionly.kpxe'))
+    put(depot, 'ipxe/ipxe.pxe')
+    const artifact = { fingerprint: 'ab12cd34ef56', kind: 'patched', target: 'bin/undionly.kpxe', recipe: 'kiosk', builtAt: 5 }
+    expect(create().find('gpxe.kpxe')).toMatchObject({ source: 'depot', artifact })
+    expect(create().find('ipxe.pxe')).not.toHaveProperty('artifact')
+    for (const bad of ['no json', '{}', 'null', '{"kind":1}']) {
+      put(depot, `ipxe/artifacts/${fingerprint}/manifest.json`, bad)
+      expect(create().find('undionly.kpxe')).not.toHaveProperty('artifact')
+    }
   })
 
   it("gives the document's gpxe.kpxe and undionly.kpxe the same file, whichever is there", () => {
