@@ -8,6 +8,7 @@ import type { Client } from '../boot/client.ts'
 import type { Decision } from '../boot/decide.ts'
 import type { Emit } from '../boot/event.ts'
 import type { Network } from '../boot/network.ts'
+import { createOutlet, lookMs } from '../boot/outlet.ts'
 import type { LeaseStore } from '../store/port.ts'
 import { createEngine, type Outgoing } from './engine.ts'
 import { type Interfaces, placeNetworks } from './interface.ts'
@@ -67,11 +68,12 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   }
   const onSent = (error: Error | null) => tellTrouble('send', error)
   let isStopped = false
+  const outlets = new Map(sockets.all.map((socket) => [socket, createOutlet(socket, lookLater)]))
   const send = ({ bytes, address, port, served: from, isFromProxyPort }: Outgoing) => {
-    if (isStopped) return
-    if (isFromProxyPort) sockets.proxies.get(from)?.send(bytes, 0, bytes.length, port, address, onSent)
-    else if (sockets.tied.has(from)) sockets.servers.get(from)?.send(bytes, 0, bytes.length, onSent)
-    else sockets.servers.get(from)?.send(bytes, 0, bytes.length, port, address, onSent)
+    const socket = (isFromProxyPort ? sockets.proxies : sockets.servers).get(from)
+    if (isStopped || !socket || !outlets.get(socket)?.mayTake()) return
+    if (!isFromProxyPort && sockets.tied.has(from)) socket.send(bytes, 0, bytes.length, onSent)
+    else socket.send(bytes, 0, bytes.length, port, address, onSent)
   }
 
   // All that came in one turn of the event loop shares one write to the store; with `sync` the ACKs wait for it.
@@ -178,3 +180,5 @@ async function openAll(served: readonly Served[], ports: { server: number; clien
     throw error
   }
 }
+
+const lookLater = (look: () => void): void => void setTimeout(look, lookMs).unref()

@@ -92,12 +92,21 @@ export function createDesk({ read, onEnd, onMalformed, limits, now }: DeskOption
       return refuse(peer, request, `mode "${clean(request.mode, 20)}"`)
     }
     // Silence, not an ERROR: firmware takes an ERROR as the end of its boot, but repeats a request that nobody answers until there is room.
-    if (all.size >= limits.sessionsMax) return refuse(peer, request, `busy: ${all.size} transfers`)
+    if (all.size >= limits.sessionsMax && !makeRoom()) return refuse(peer, request, `busy: ${all.size} transfers`)
     const same = byAddress.get(peer.address) ?? 0
     if (same >= limits.sessionsPerAddressMax) return refuse(peer, request, `busy: ${same} transfers of this address`)
     open(book, key, request, datagram, peer)
   }
 
+  /** Forged requests cost one packet each and are waited for eight seconds; a living client's place is not theirs. */
+  const makeRoom = (): boolean => {
+    for (const session of all) {
+      if (!session.isForsaken()) continue
+      session.end({ outcome: 'timeout', reason: 'the client never answered, and another one asks' })
+      return true
+    }
+    return false
+  }
   const receiveRequest = (book: Book, bytes: Uint8Array, peer: Peer) => {
     const packet = decode(bytes, peer)
     if (!packet) return

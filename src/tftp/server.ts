@@ -3,6 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { isIP } from 'node:net'
 import type { Content } from '../boot/content.ts'
 import { ConflictError, InputError, OutsideError } from '../boot/error.ts'
+import { createOutlet, lookMs } from '../boot/outlet.ts'
 import { createDesk, type Desk, type Line } from './desk.ts'
 import type { Peer, TransferFigures } from './figure.ts'
 import { defaultLimits, type TftpLimits } from './limit.ts'
@@ -72,8 +73,9 @@ function connect(desk: Desk, entrance: Socket, data: Socket, wake: () => void): 
   data.once('close', () => {
     isOpen = false
   })
+  const outlet = createOutlet(data, lookLater)
   const line = desk.openLine((bytes, offset, length, peer) => {
-    if (isOpen) data.send(bytes, offset, length, peer.port, peer.address)
+    if (isOpen && outlet.mayTake()) data.send(bytes, offset, length, peer.port, peer.address)
   })
   const listen = (socket: Socket, receive: Line['receiveRequest']) => {
     // What the network says of single packets (unreachable, not permitted) concerns their client, whose silence is noticed anyhow.
@@ -155,3 +157,5 @@ function createTicker(desk: Desk, now: () => number) {
 async function closeAll(sockets: readonly Socket[]): Promise<void> {
   await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))))
 }
+
+const lookLater = (look: () => void): void => void setTimeout(look, lookMs).unref()

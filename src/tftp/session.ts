@@ -40,10 +40,13 @@ export type Session = {
   readonly supersede: () => void
   /** Whether the file is still being opened, or the client has not yet answered. */
   readonly isUnproven: () => boolean
+  /** Whether the client has had its first packet for a second and said nothing: it is gone, or its address was forged. */
+  readonly isForsaken: () => boolean
 }
 
 const pieceBytesMax = 256 * 1024
 const openingMs = 30_000
+const forsakenMs = 1000
 
 const endings: Record<Exclude<Standing, 'going'>, readonly [ending: Ending, farewell?: string]> = {
   complete: [{ outcome: 'complete', reason: '' }],
@@ -157,6 +160,7 @@ export function createSession(options: SessionOptions): Session {
     // Requests and ACKs come in by different sockets: the last ACK may not have been read yet.
     supersede: () => end(running?.transfer.isAllSent() ? endings.complete[0] : { outcome: 'aborted', reason: 'the client asked anew' }),
     isUnproven: () => !running?.transfer.isProven(),
+    isForsaken: () => running?.transfer.isProven() === false && now() - startedAt > forsakenMs,
   }
 }
 

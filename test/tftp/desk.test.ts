@@ -228,6 +228,24 @@ describe('bounds', () => {
     expect(ends.at(-1)?.reason).toBe('busy: 40 transfers')
   })
 
+  it('when all places are taken, one that has not answered for a second makes room, never one that has', () => {
+    const { line, sent, ends, desk, pass } = setUp({ limits: { sessionsMax: 3 } })
+    const peers = [1, 2, 3, 4, 5].map((host) => ({ address: `10.9.1.${host}`, port: 1000 }))
+    const [first, ...others] = peers as [Peer, ...Peer[]]
+    line.receiveRequest(request(), first)
+    line.receiveAnswer(ack(1), first)
+    for (const peer of others) line.receiveRequest(request(), peer)
+    expect(ends.map(({ outcome }) => outcome)).toEqual(['refused', 'refused'])
+    pass(1100)
+    for (const peer of others.slice(2)) line.receiveRequest(request(), peer)
+    expect(ends.slice(2).map(({ peer, outcome }) => [peer.address, outcome])).toEqual([
+      ['10.9.1.2', 'timeout'],
+      ['10.9.1.3', 'timeout'],
+    ])
+    line.receiveAnswer(ack(2), first)
+    expect([desk.sessions(), sent.at(-1)?.peer.address, sent.some(({ packet }) => packet.op === 'error')]).toEqual([3, '10.9.1.1', false])
+  })
+
   it('4,000 clients that vanish cost five packets each, and all is given back', () => {
     const contents = new Set<ReturnType<typeof memoryContent>>()
     const read = () => {
