@@ -43,6 +43,7 @@ export type DhcpServer = {
   readonly listening: readonly { readonly network: string; readonly interface?: string; readonly address: Ipv4; readonly mode: 'server' | 'proxy' }[]
 }
 
+const everybodyThere = '255.255.255.255'
 const standardPorts = { server: 67, client: 68, proxy: 4011 }
 /** ACKs that may wait for the store at one time; beyond that datagrams are dropped, and the clients ask again. */
 const waitingMax = 16_384
@@ -70,9 +71,11 @@ export async function startDhcp(options: DhcpOptions): Promise<DhcpServer> {
   let isStopped = false
   const outlets = new Map(sockets.all.map((socket) => [socket, createOutlet(socket, lookLater)]))
   const send = ({ bytes, address, port, served: from, isFromProxyPort }: Outgoing) => {
-    const socket = (isFromProxyPort ? sockets.proxies : sockets.servers).get(from)
+    const tied = isFromProxyPort ? undefined : sockets.broadcasters.get(from)
+    const other = (isFromProxyPort ? sockets.proxies : sockets.servers).get(from)
+    const socket = tied && address === everybodyThere ? tied : other
     if (isStopped || !socket || !outlets.get(socket)?.mayTake()) return
-    if (!isFromProxyPort && sockets.tied.has(from)) socket.send(bytes, 0, bytes.length, onSent)
+    if (socket === tied) socket.send(bytes, 0, bytes.length, onSent)
     else socket.send(bytes, 0, bytes.length, port, address, onSent)
   }
 
@@ -145,8 +148,8 @@ type Sockets = {
   /** The socket from which each network's answers leave. */
   readonly servers: ReadonlyMap<Served, Socket>
   readonly proxies: ReadonlyMap<Served, Socket>
-  /** Networks whose socket can only broadcast. */
-  readonly tied: ReadonlySet<Served>
+  /** Sockets that can only broadcast: behind unicasts to clients that are gone no offer has to wait. */
+  readonly broadcasters: ReadonlyMap<Served, Socket>
 }
 
 async function openAll(served: readonly Served[], ports: { server: number; client: number; proxy: number }): Promise<Sockets> {
@@ -162,19 +165,26 @@ async function openAll(served: readonly Served[], ports: { server: number; clien
     const everybody = await open('0.0.0.0', ports.server, true)
     const [own, servers, proxies] = [new Map<Served, Socket>(), new Map<Served, Socket>(), new Map<Served, Socket>()]
     const byAddress = new Map<string, Socket>()
-    const tied = new Set<Served>()
+    const broadcasters = new Map<Served, Socket>()
+    const byTiedAddress = new Map<string, Socket>()
+    const openTied = async (address: string) => {
+      const socket = byTiedAddress.get(address) ?? (await open(address, ports.server, true))
+      if (!byTiedAddress.has(address)) await tieToBroadcast(socket, ports.client)
+      byTiedAddress.set(address, socket)
+      return socket
+    }
     for (const one of served.filter(({ network }) => network.interface !== undefined)) {
       const { serverAddress } = one.arrival
-      const socket = byAddress.get(serverAddress) ?? (await open(serverAddress, ports.server, true))
+      const isProxy = one.network.mode === 'proxy'
+      const tied = await openTied(serverAddress)
+      broadcasters.set(one, tied)
+      const socket = byAddress.get(serverAddress) ?? (isProxy ? tied : await open(serverAddress, ports.server, true))
       if (!byAddress.has(serverAddress)) own.set(one, socket)
       byAddress.set(serverAddress, socket)
-      if (one.network.mode !== 'proxy') continue
-      proxies.set(one, await open(serverAddress, ports.proxy, false))
-      await tieToBroadcast(socket, ports.client)
-      tied.add(one)
+      if (isProxy) proxies.set(one, await open(serverAddress, ports.proxy, false))
     }
     for (const one of served) servers.set(one, byAddress.get(one.arrival.serverAddress) ?? everybody)
-    return { all, everybody, own, servers, proxies, tied }
+    return { all, everybody, own, servers, proxies, broadcasters }
   } catch (error) {
     for (const socket of all) socket.close()
     throw error

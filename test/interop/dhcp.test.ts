@@ -173,6 +173,15 @@ describeWith(['root', 'ip', 'busybox', 'dhclient', 'dhcpcd'], 'one wire', () => 
     expect(kindsOf(server)).toContain('decline')
   })
 
+  // Lore: Linux keeps datagrams to a neighbour that answers no ARP for three seconds, in the buffer of the socket that sent them.
+  it('answers to addresses where nobody is hold up no offer', async () => {
+    server = await serve(lab, at, { networks: [network], isQuiet: true })
+    lab.ip(anna, 'address', 'add', '10.9.0.50/24', 'dev', 'eth0')
+    await lab.run(anna, nodeProgram('dhcp-flood.ts', '10.9.0.1', '10.9.0'))
+    lab.ip(anna, 'address', 'flush', 'dev', 'eth0')
+    expect(await udhcpc(lab, bert)).toBe('10.9.0.100')
+  })
+
   it('a port that is taken, and one that is forbidden, say what to do', async () => {
     server = await serve(lab, at, { networks: [network] })
     const argv = nodeProgram('dhcp-server.ts', JSON.stringify({ networks: [network] }))
