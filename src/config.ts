@@ -90,6 +90,7 @@ function makeConfig(raw: RawConfig, baseOf: (key: string) => string): Config {
     tftp: { ...tftp, port: tftp.port ?? (networks.length ? 69 : 6969) },
     dhcp: raw.dhcp,
     cacheMegabytes: raw.cacheMegabytes,
+    loaderScript: raw.loaderScript,
     networks,
     site: { defaultProfile: raw.default, unknown, withoutOverlay, foreignIpxe, loaders, quirks },
   }

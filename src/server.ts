@@ -13,11 +13,13 @@ import { createApp } from './http/app.ts'
 import type { AppDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
 import { guessBase } from './ipxe/base.ts'
+import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
+import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
-import { createDoor, type Opened } from './station/door.ts'
+import { createDoor, type DoorOptions, type Opened } from './station/door.ts'
 import type { PlaceFinder } from './station/explain.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
@@ -92,7 +94,10 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const startedAt = Date.now()
   const ipxe = await openGenerator(config)
   closers.push(() => ipxe.close())
-  const rooms = createRooms(config, records, emit, ipxe.builds.isBeingBuilt)
+  const rooms = createRooms(config, records, emit, {
+    isBeingBuilt: ipxe.builds.isBeingBuilt,
+    ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
+  })
   const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
   const doors = { config, rooms, ipxe, store, records, emit, warnings, listening, closers, status, onFault }
   await openHttp(doors)
@@ -106,7 +111,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
 }
 
 /** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
-function createRooms(config: Config, records: RecordBook, emit: Emit, isBeingBuilt: (name: string) => boolean = () => false) {
+function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders'> = {}) {
   const { depot, site } = config
   const now = Date.now
   let dhcp: DhcpServer | undefined
@@ -126,7 +131,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, isBeingBui
   const scripts = createScripts({ depot, emit, now })
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
   const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit, findPlace })
-  const door = createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now })
+  const door = createDoor({ gate, scripts, files, loaders, ...made, presence, emit, now })
   return { presence, loaders, scripts, gate, door, leases, useDhcp }
 }
 
@@ -141,6 +146,13 @@ export type LocalGate = {
 /** The artifact generator on the configured folders; its embedded scripts know this server's URL. */
 const openGenerator = ({ depot, state, http }: Config): Promise<IpxeTools> =>
   openIpxeTools({ depot, state, recipesFolder: join(import.meta.dirname, '../ipxe'), site: { base: guessBase(http) }, now: Date.now })
+
+/** Loaders with a station's own script, packed in a thread of their own. */
+function openStationLoaders({ artifacts, publisher }: IpxeTools, closers: Closers): InstantLoaders {
+  const packer = createPacker()
+  closers.push(packer.close)
+  return createInstantLoaders({ artifacts, publisher, change: packer.change })
+}
 
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
 export async function createLocalGate(config: Config): Promise<LocalGate> {

@@ -44,6 +44,7 @@ describe('loadConfig', () => {
       tftp: { enabled: true, address: '0.0.0.0', port: 6969, blksizeMax: 1468, windowsizeMax: 64, sessionsMax: 4096, sessionsPerAddressMax: 32 },
       dhcp: { sync: true },
       cacheMegabytes: 128,
+      loaderScript: 'site',
       networks: [],
       site: { defaultProfile: 'alpine', unknown: 'wait', withoutOverlay: 'wait', foreignIpxe: 'script', loaders: new Map(), quirks: [] },
     })
@@ -150,6 +151,7 @@ describe('flags and environment', () => {
     unknown: ['menu', 'menu'],
     withoutOverlay: ['local', 'local'],
     foreignIpxe: ['loader', 'loader'],
+    loaderScript: ['station', 'station'],
     loaders: ['{0: a.kpxe}', { 0: 'a.kpxe' }],
     quirks: ['[{name: q, when: {arch: 0}, offer: complete}]', [{ name: 'q', when: { arch: 0 }, offer: 'complete' }]],
   }

@@ -101,6 +101,7 @@ export const configSchema = z.strictObject({
   unknown: nameSchema.default('wait'),
   withoutOverlay: nameSchema.default('wait'),
   foreignIpxe: z.enum(['script', 'loader']).default('script'),
+  loaderScript: z.enum(['site', 'station']).default('site'),
   loaders: loadersSchema.default(() => new Map()),
   quirks: z.array(quirkSchema).max(256).default([]),
 })
@@ -122,6 +123,8 @@ export type Config = {
   }
   readonly dhcp: { readonly sync: boolean }
   readonly cacheMegabytes: number
+  /** Whose script a loader under a station's path carries: the one it was built with, or the station's own. */
+  readonly loaderScript: 'site' | 'station'
   readonly networks: readonly Network[]
   /** What decisions rest on: profiles by default, loaders, quirks. */
   readonly site: Site

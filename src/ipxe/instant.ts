@@ -2,7 +2,7 @@
 // One is packed at a time: a BIOS loader takes about 50 ms of the processor, a UEFI one less than 1 ms.
 import type { Artifacts } from './artifact.ts'
 import { type Fingerprint, sha256 } from './fingerprint.ts'
-import { type Blank, changeLoader, openBlank } from './patch.ts'
+import { type Blank, type Change, changeLoader, openBlank } from './patch.ts'
 import type { Publisher } from './publish.ts'
 
 export type InstantLoader = { readonly bytes: Uint8Array; readonly sha256: string; readonly from: Fingerprint }
@@ -18,12 +18,20 @@ export type InstantLoaders = {
 export type InstantOptions = {
   readonly artifacts: Artifacts
   readonly publisher: Pick<Publisher, 'current'>
+  /** Does the work; in this thread unless another is given. */
+  readonly change?: (blank: Blank, change: Change) => Uint8Array | Promise<Uint8Array>
   readonly limitBytes?: number
   readonly blanks?: number
 }
 
 /** Keeps up to `limitBytes` of finished loaders, and the `blanks` opened last. */
-export function createInstantLoaders({ artifacts, publisher, limitBytes = 32 << 20, blanks = 8 }: InstantOptions): InstantLoaders {
+export function createInstantLoaders({
+  artifacts,
+  publisher,
+  change = changeLoader,
+  limitBytes = 32 << 20,
+  blanks = 8,
+}: InstantOptions): InstantLoaders {
   const opened = new Map<Fingerprint, Promise<Blank>>()
   const made = new Map<string, Promise<InstantLoader>>()
   const sizes = new Map<string, number>()
@@ -41,7 +49,7 @@ export function createInstantLoaders({ artifacts, publisher, limitBytes = 32 << 
   const make = async (key: string, fingerprint: Fingerprint, script: string): Promise<InstantLoader> => {
     const blank = await blankOf(fingerprint)
     // In turns, with room for the event loop between two.
-    const work = last.then(() => new Promise((resolve) => setImmediate(resolve))).then(() => changeLoader(blank, { script }))
+    const work = last.then(() => new Promise((resolve) => setImmediate(resolve))).then(() => change(blank, { script }))
     last = work.catch(() => {})
     const bytes = await work
     sizes.set(key, bytes.length)

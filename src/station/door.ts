@@ -3,22 +3,23 @@
 import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Facts } from '../boot/client.ts'
 import type { Content } from '../boot/content.ts'
-import { MissingError, OutsideError } from '../boot/error.ts'
+import { InputError, MissingError, OutsideError } from '../boot/error.ts'
 import type { BootEvent, Emit, EventKind } from '../boot/event.ts'
-import type { LoaderLibrary } from '../ipxe/library.ts'
+import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
 import type { Gate } from './answer.ts'
-import { textContent } from './content.ts'
+import { textContent, wholeContent } from './content.ts'
 import type { Files } from './file.ts'
 import { onward, type Maybe, orElse } from './maybe.ts'
 import { type Asked, type PxelinuxKey, readName } from './name.ts'
+import { typeOf } from './path.ts'
 import type { GatePlan } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
 import type { Scripts } from './script.ts'
 import type { FoundOverlay, OverlaySearch } from './shelf.ts'
 import { isLoaderName, stepOf } from './step.ts'
-import { url } from './text.ts'
-import { createRenderer, type ScriptForm } from './view.ts'
+import { literal, url } from './text.ts'
+import { createRenderer, renderPlan, type ScriptForm } from './view.ts'
 
 /** `name` is decoded and without a query. `range`: only a part is wanted, so a part that ends well counts as the whole. */
 export type DoorRequest = {
@@ -48,9 +49,16 @@ export type DoorOptions = {
   readonly loaders: LoaderLibrary
   /** Whether a loader of this name is being made: it is answered by "again in a moment", not by "there is none". */
   readonly isBeingBuilt?: (name: string) => boolean
+  /** Loaders with a station's own script in them; absent: loaders are served as they are. */
+  readonly stationLoaders?: StationLoaders
   readonly presence: Presence
   readonly emit: Emit
   readonly now: () => number
+}
+
+/** What ipxe/instant.ts answers: the announced loader of that name with this script in it, undefined when none is announced. */
+export type StationLoaders = {
+  readonly open: (name: string, script: string) => Promise<{ readonly bytes: Uint8Array; readonly sha256: string; readonly from: string } | undefined>
 }
 
 /** One request on its way: who it is, and what to say when it is out. */
@@ -63,7 +71,7 @@ type Visit = {
 }
 type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly detail?: NonNullable<BootEvent['detail']> }
 
-export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, presence, emit, now }: DoorOptions): Door {
+export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, stationLoaders, presence, emit, now }: DoorOptions): Door {
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
 
@@ -91,7 +99,7 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, presen
     if (asked.kind === 'station') return openScript(visit, asked.mac, 'ipxe', asked.profile)
     if (asked.kind === 'pxelinux') return openPxelinux(visit, asked)
     if (asked.kind === 'overlay') return openOverlay(visit, asked.mac, () => gate.findOverlay(asked.mac))
-    return openFile(visit, asked.path)
+    return openFile(visit, asked.path, asked.mac)
   }
 
   function openBootScript(visit: Visit, shebang = 'ipxe'): Opened {
@@ -158,18 +166,45 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, presen
     detail: { path, from, ...(report.warnings.length && { warnings: report.warnings.map(({ code }) => code).join(',') }) },
   })
 
-  function openFile(visit: Visit, path: string): Maybe<Opened> {
+  function openFile(visit: Visit, path: string, named?: Mac): Maybe<Opened> {
     if (/^configs\/.+\.gz$/.test(path)) return openOverlay(visit, visit.mac, () => gate.checkOverlay(path))
     const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined
     const loader = loaderName === undefined ? undefined : loaders.find(loaderName)
     if (!loader && loaderName !== undefined && isBeingBuilt?.(loaderName))
       throw new OutsideError('loader-being-built', `${loaderName} is being built`, true)
+    // Lore: pxelinux.0 is asked for in the same way; it has no place for a script.
+    if (loader && named && stationLoaders && !path.endsWith('.0')) return openStationLoader(stationLoaders, visit, loader, named)
     if (loader) {
       const content = loader.depotPath === undefined ? files.openOutside(loader.path) : files.open(loader.depotPath)
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
     }
     const kind = stepOf(path, gate.records())
     return onward(files.open(path), (content) => opened(visit, content, kind && { kind }))
+  }
+
+  /** Never another script than the station's: what cannot carry it is refused. */
+  function openStationLoader(from: StationLoaders, visit: Visit, loader: Loader, mac: Mac): Maybe<Opened> {
+    const name = loader.depotPath?.replace(/^ipxe\//, '') ?? ''
+    return onward(gate.plan(mac, visit.facts), async (plan) => {
+      const { text } = renderPlan(plan, { httpBase: visit.request.httpBase, form: 'ipxe', mac }, scripts)
+      const script = scripts.render('loader.ipxe', { mac, script: literal(text.replace(/^#![^\n]*\n/, '').trimEnd()) })
+      const made = await from.open(name, script).catch((error: unknown) => {
+        if (error instanceof InputError)
+          throw new MissingError(error.code, `${mac} gets no ${visit.request.name}: ${error.message}`, { cause: error })
+        throw error
+      })
+      if (!made)
+        throw new MissingError(
+          'slot-missing',
+          `${loader.path} was not built here and has no place for the script of ${mac} (setting loaderScript: station)`,
+        )
+      const content = wholeContent(made.bytes, { etag: made.sha256, type: typeOf(name) })
+      return opened(visit, content, {
+        kind: 'loader',
+        mac,
+        detail: { source: loader.source, artifact: made.from.slice(0, 12), profile: plan.profile.name },
+      })
+    })
   }
 
   function opened(visit: Visit, content: Content, step: Step | undefined): Opened {

@@ -121,7 +121,7 @@ describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED
     ['bin-x86_64-efi/ipxe.efi', 'uefi', []],
     ['bin-x86_64-efi/8086100e.efirom', undefined, []],
     ['bin-i386-efi/snponly.efi', undefined, []],
-  ])('%s is built, and asks for its URL by %s', { timeout: 15 * minutes }, async (target, way, tools) => {
+  ])('%s is built, and asks for its URL where QEMU can boot it (%s)', { timeout: 15 * minutes }, async (target, way, tools) => {
     const lacking = missingTools(...tools)
     if (lacking.length > 0) return say(`${target}: NOT BUILT, missing ${lacking.join(' ')}`)
     const manifest = await build('fleet', { target })

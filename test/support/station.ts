@@ -16,7 +16,7 @@ import {
 } from '../../src/boot/record.ts'
 import { createLoaderLibrary } from '../../src/ipxe/library.ts'
 import { createGate } from '../../src/station/answer.ts'
-import { createDoor, type DoorRequest, type Opened } from '../../src/station/door.ts'
+import { createDoor, type DoorRequest, type Opened, type StationLoaders } from '../../src/station/door.ts'
 import { createFiles } from '../../src/station/file.ts'
 import { createPresence } from '../../src/station/presence.ts'
 import { createScripts } from '../../src/station/script.ts'
@@ -39,6 +39,7 @@ export type RoomInput = {
   readonly releases?: readonly Release[]
   readonly site?: Partial<Site>
   readonly isBeingBuilt?: (name: string) => boolean
+  readonly stationLoaders?: StationLoaders
 }
 
 export type Room = ReturnType<typeof createRoom>
@@ -68,7 +69,17 @@ export function createRoom(input: RoomInput = {}) {
   const scripts = createScripts({ depot, emit, now })
   const files = createFiles({ depot, cacheBytes: 16 * 1024 * 1024, now })
   const gate = createGate({ depot, records: () => records, site: () => site, loaders, presence, scripts, now, emit })
-  const door = createDoor({ gate, scripts, files, loaders, presence, emit, now, ...(input.isBeingBuilt && { isBeingBuilt: input.isBeingBuilt }) })
+  const door = createDoor({
+    gate,
+    scripts,
+    files,
+    loaders,
+    presence,
+    emit,
+    now,
+    isBeingBuilt: input.isBeingBuilt ?? (() => false),
+    ...(input.stationLoaders && { stationLoaders: input.stationLoaders }),
+  })
   const pass = (ms = 2000): void => {
     ahead += ms
   }
