@@ -56,7 +56,7 @@ export const mediaOf: Readonly<Record<Platform, Readonly<Record<string, string>>
     lkrn: 'looks like a Linux kernel: for syslinux, GRUB, QEMU -kernel',
     iso: 'CD image (needs xorriso and isolinux)',
     usb: 'disk image for a USB stick',
-    hd: 'partition image',
+    hd: 'partition image, for an active partition behind a boot sector',
     dsk: 'floppy image',
     pdsk: 'floppy image, padded to 1.44 MB',
     sdsk: 'floppy image with syslinux',
@@ -75,7 +75,7 @@ export const mediaOf: Readonly<Record<Platform, Readonly<Record<string, string>>
     'drv.efi': 'UEFI driver, by another name',
     efirom: 'UEFI flash image by PCI id',
     iso: 'CD image (needs xorriso and mtools)',
-    usb: 'FAT disk image (needs a mtools that works)',
+    usb: 'FAT disk image (needs syslinux and a mtools that works; better: the recipe usb)',
   },
   sbi: { sbi: 'SBI firmware payload', lkrn: 'looks like a Linux kernel', pf32: 'parallel flash image' },
 }

@@ -73,6 +73,8 @@ export function listChecks({ target, cross, certificates }: ToolchainAsk, host: 
       argv: ['find', '/usr/lib/ISOLINUX/isolinux.bin', '/usr/share/syslinux/isolinux.bin', '-quit'],
     })
   if (['usb', 'iso'].includes(target.media) && target.binDir.platform === 'efi') checks.push(tool('mtools', 'mtools', 'mtools'))
+  // Lore: iPXE's script for sticks calls syslinux for UEFI too.
+  if (target.media === 'usb' && target.binDir.platform === 'efi') checks.push(tool('syslinux', 'syslinux', 'syslinux'))
   if (target.media === 'sdsk') checks.push(tool('mtools', 'mtools', 'mtools'), tool('syslinux', 'syslinux', 'syslinux'))
   if (target.media === 'vhd') checks.push(tool('qemu-img', 'qemu-utils', 'qemu-img'))
   return checks

@@ -1,7 +1,7 @@
 // iPXE itself: built, booted, trusted and refused. Runs when IPXE_SRC names a checkout (or a git repository, with IPXE_REVISION): it takes
 // some minutes and iPXE's source is not ours to keep. IPXE_STATE may name a folder that keeps built trees between runs.
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -11,12 +11,12 @@ import { patchArtifact } from '../../src/ipxe/patch.ts'
 import { readRecipe } from '../../src/ipxe/recipe-file.ts'
 import { type IpxeTools, openIpxeTools } from '../../src/ipxe/tools.ts'
 import { missingTools } from '../support/tool.ts'
-import { type Answers, bootLoader, hasArmFirmware, startAnswers, type Way } from './machine.ts'
+import { type Answers, bootLoader, firmware, hasArmFirmware, startAnswers, type Way } from './machine.ts'
 
 const given = process.env.IPXE_SRC
 const minutes = 60_000
 const recipes = resolve(import.meta.dirname, '../../ipxe')
-const ways = ['bios', 'uefi', 'bios-stick', 'uefi-stick', 'arm64', 'bios-cd', 'uefi-cd', 'bios-disk', 'floppy', 'rom', 'kernel'] as const
+const ways = ['bios', 'uefi', 'uefi-i386', 'bios-stick', 'uefi-stick', 'arm64', 'bios-cd', 'uefi-cd', 'bios-disk', 'floppy', 'rom', 'kernel'] as const
 const macOf = Object.fromEntries(ways.map((way, index) => [way, `52:54:00:00:0b:${String(index + 1).padStart(2, '0')}`])) as Record<Way, string>
 const say = (line: string): void => void process.stdout.write(`    ${line}\n`)
 
@@ -120,7 +120,7 @@ describe.skipIf(given === undefined)(given === undefined ? 'iPXE itself (SKIPPED
     ['bin-x86_64-efi/snp.efi', 'uefi', []],
     ['bin-x86_64-efi/ipxe.efi', 'uefi', []],
     ['bin-x86_64-efi/8086100e.efirom', undefined, []],
-    ['bin-i386-efi/snponly.efi', undefined, []],
+    ['bin-i386-efi/snponly.efi', existsSync(firmware.i386Code) ? 'uefi-i386' : undefined, []],
   ])('%s is built, and asks for its URL where QEMU can boot it (%s)', { timeout: 15 * minutes }, async (target, way, tools) => {
     const lacking = missingTools(...tools)
     if (lacking.length > 0) return say(`${target}: NOT BUILT, missing ${lacking.join(' ')}`)

@@ -7,11 +7,26 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 /** By PXE (bios, uefi, arm64), or from what is plugged in: stick, CD, disk, floppy, a card's own ROM, or as a kernel. */
-export type Way = 'bios' | 'uefi' | 'arm64' | 'bios-stick' | 'uefi-stick' | 'bios-cd' | 'uefi-cd' | 'bios-disk' | 'floppy' | 'rom' | 'kernel'
+export type Way =
+  | 'bios'
+  | 'uefi'
+  | 'uefi-i386'
+  | 'arm64'
+  | 'bios-stick'
+  | 'uefi-stick'
+  | 'bios-cd'
+  | 'uefi-cd'
+  | 'bios-disk'
+  | 'floppy'
+  | 'rom'
+  | 'kernel'
 
 export const firmware = {
   code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
   variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+  // Debian's ovmf-ia32 has this form alone.
+  i386Code: '/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd',
+  i386Variables: '/usr/share/OVMF/OVMF32_VARS_4M.fd',
   armCode: '/usr/share/AAVMF/AAVMF_CODE.fd',
   armVariables: '/usr/share/AAVMF/AAVMF_VARS.fd',
 }
@@ -28,7 +43,7 @@ export type Wire = { readonly tap: string; readonly launcher: readonly string[] 
 /** Starts a machine that boots `file` out of `folder`: by PXE, or as a stick. */
 export function bootLoader(way: Way, folder: string, file: string, mac: string, wire?: Wire): Station {
   const variables = join(folder, `variables-${way}.fd`)
-  if (way.startsWith('uefi')) copyFileSync(firmware.variables, variables)
+  if (way.startsWith('uefi')) copyFileSync(way === 'uefi-i386' ? firmware.i386Variables : firmware.variables, variables)
   if (way === 'arm64') copyFileSync(firmware.armVariables, variables)
   const flash = (code: string): string[] => [
     '-drive',
@@ -39,7 +54,7 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string, 
     'virtio-rng-pci',
   ]
   const stick = (device: string): string[] => ['-drive', `file=${join(folder, file)},format=raw,if=none,id=stick,snapshot=on`, '-device', device]
-  const byPxe = ['bios', 'uefi', 'arm64'].includes(way)
+  const byPxe = ['bios', 'uefi', 'uefi-i386', 'arm64'].includes(way)
   const net = wire ? `tap,id=net,ifname=${wire.tap},script=no,downscript=no` : `user,id=net${byPxe ? `,tftp=${folder},bootfile=${file}` : ''}`
   const card = (model: string, rest = ''): string[] => ['-netdev', net, '-device', `${model},netdev=net,mac=${mac}${rest}`]
   // Lore: a card without ROM leaves the network to OVMF's own stack, and a stick to the stick.
@@ -54,6 +69,10 @@ export function bootLoader(way: Way, folder: string, file: string, mac: string, 
   const words: Record<Way, string[]> = {
     bios: bios(...card('virtio-net-pci')),
     uefi: uefi(...card('virtio-net-pci', quiet)),
+    'uefi-i386': [
+      ...['qemu-system-i386', '-machine', 'q35,smm=on', '-global', 'driver=cfi.pflash01,property=secure,value=on', '-m', '512', ...common],
+      ...[...flash(firmware.i386Code), ...card('virtio-net-pci', quiet)],
+    ],
     arm64: [
       ...['qemu-system-aarch64', '-machine', 'virt', '-cpu', 'cortex-a57', '-m', '512', ...common],
       ...[...flash(firmware.armCode), ...card('virtio-net-pci', quiet)],
