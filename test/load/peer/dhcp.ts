@@ -49,6 +49,8 @@ const keaSettings = (folder: string) => ({
   'interfaces-config': { interfaces: [serverInterface], 'dhcp-socket-type': 'udp' },
   'lease-database': { type: 'memfile', persist: true, name: join(folder, 'kea.csv'), 'lfc-interval': 0 },
   'valid-lifetime': 43_200,
+  // Nobody has a reserved address here, so Kea need not look for one.
+  'reservations-in-subnet': false,
   subnet4: [
     {
       subnet: '10.78.0.0/16',
