@@ -136,7 +136,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     const ip = ask.address.from === 'elsewhere' ? undefined : choose(ask, at)
     if (ip === undefined) return undefined
     const seconds = secondsOf(ask, ip, at)
-    const holding = holdings.occupy(ip, ask.mac, at)
+    const holding = holdings.occupy(ip, ask.mac, at, true)
     // A lease in force is not cut short by the offer, and one about to end is kept until the answer can come.
     if (holding.state !== 'bound') holdings.setState(holding, 'offered', at + offerMs)
     else if (holding.endsAt < at + offerMs) holdings.setState(holding, 'bound', at + offerMs)

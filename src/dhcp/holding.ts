@@ -14,6 +14,8 @@ export type Holding = Ending &
     lease: Lease | undefined
     /** The station whose record has this address while another one still holds it: the holder is not renewed. */
     claimant: Mac | undefined
+    /** Of an offer: the lease that its MAC has meanwhile, and leaves when it takes the offer. */
+    former: Holding | undefined
   }
 
 export type Holdings = {
@@ -21,8 +23,11 @@ export type Holdings = {
   readonly ofMac: (mac: Mac, at: number) => Holding | undefined
   readonly ofIp: (ip: number, at: number) => Holding | undefined
   readonly values: () => IterableIterator<Holding>
-  /** Makes it this MAC's one address; another address that it had is left. The caller sets the state at once. */
-  readonly occupy: (ip: number, mac: Mac, at: number) => Holding
+  /**
+   * Makes it this MAC's one address; another address that it had is left, but for a lease in force while this one is only offered: that goes on
+   * until the offer is taken, for its client may still use it. The caller sets the state at once.
+   */
+  readonly occupy: (ip: number, mac: Mac, at: number, isOffer?: boolean) => Holding
   readonly setState: (holding: Holding, state: Exclude<Holding['state'], 'free'>, endsAt: number) => void
   /** The address is anybody's; outside the pool it is forgotten. */
   readonly setFree: (holding: Holding) => void
@@ -54,6 +59,7 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
     if (holding.state === 'offered') offered--
     holding.state = 'free'
     holding.claimant = undefined
+    holding.former = undefined
     ending.remove(holding)
     free.remove(holding)
   }
@@ -65,7 +71,10 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
     ending.set(holding, endsAt)
   }
   const setFree = (holding: Holding) => {
+    const { mac, former } = holding
     clear(holding)
+    // An offer that was not taken: the lease that it would have replaced is the MAC's address again.
+    if (mac && isStillHeld(former, mac) && byMac.get(mac) === holding) byMac.set(mac, former)
     if (holding.mac && byMac.get(holding.mac) !== holding) holding.mac = undefined
     if (pool.has(holding.ip)) {
       free.push(holding)
@@ -84,14 +93,30 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
     byIp.set(ip, holding)
     return holding
   }
-  const occupy = (ip: number, mac: Mac, at: number) => {
-    const former = byMac.get(mac)
-    if (former && former.ip !== ip) {
-      byMac.delete(mac)
-      if (former.state === 'bound') onLeave(former, at)
-      setFree(former)
+  const leave = (former: Holding, at: number) => {
+    if (former.state === 'bound') onLeave(former, at)
+    setFree(former)
+  }
+  /** Takes the MAC's other address from it; answers the lease that goes on beside an offer. */
+  const leaveOther = (ip: number, mac: Mac, at: number, isOffer: boolean): Holding | undefined => {
+    const other = byMac.get(mac)
+    if (!other || other.ip === ip) return undefined
+    const lease = other.state === 'offered' ? other.former : other
+    byMac.delete(mac)
+    if (other !== lease) leave(other, at)
+    if (!isStillHeld(lease, mac)) {
+      if (other === lease) leave(other, at)
+      return undefined
     }
+    if (isOffer && lease.ip !== ip) return lease
+    if (lease.ip !== ip) leave(lease, at)
+    return undefined
+  }
+  const occupy = (ip: number, mac: Mac, at: number, isOffer = false) => {
+    const lease = leaveOther(ip, mac, at, isOffer)
     const holding = find(ip)
+    if (!isOffer && isStillHeld(holding.former, mac)) leave(holding.former, at)
+    if (!isOffer) holding.former = undefined
     if (holding.mac !== mac) {
       part(holding)
       clear(holding)
@@ -99,6 +124,7 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
       holding.lease = undefined
     }
     holding.claimant = undefined
+    if (lease) holding.former = lease
     byMac.set(mac, holding)
     return holding
   }
@@ -120,7 +146,11 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
     return undefined
   }
   return {
-    ofMac: (mac, at) => settle(byMac.get(mac), at),
+    ofMac: (mac, at) => {
+      // An offer that has ended may give way to the lease behind it.
+      settle(byMac.get(mac), at)
+      return settle(byMac.get(mac), at)
+    },
     ofIp: (ip, at) => settle(byIp.get(ip), at),
     values: () => byIp.values(),
     occupy,
@@ -132,6 +162,8 @@ export function createHoldings(pool: Pool, onLeave: (holding: Holding, at: numbe
     offered: () => offered,
   }
 }
+
+const isStillHeld = (lease: Holding | undefined, mac: Mac): lease is Holding => lease?.state === 'bound' && lease.mac === mac
 
 /** What is to be written down when a holding's lease is given back. */
 export const releasedLease = ({ lease, ip, mac }: Holding, network: string, at: number): Lease => ({
@@ -149,6 +181,7 @@ const blank = (ip: number): Holding => ({
   state: 'free',
   lease: undefined,
   claimant: undefined,
+  former: undefined,
   endsAt: Infinity,
   place: -1,
   previous: undefined,
