@@ -29,8 +29,11 @@ export function sameBytes({ dev, ino, size, mtimeNs }: FileStat, version: Versio
 /** Kernels stamp files by a clock that ticks every 4 ms or slower: within one tick two contents have one identity. */
 const tickNs = 20_000_000n
 
+/** How far the clock of a file server may be ahead of ours. A time beyond that was set by hand (rsync, tar, touch) or by a clock that was wrong. */
+const aheadNs = 60_000_000_000n
+
 /** Was the last change long enough ago that another one would show? `atMs` is when the stat was taken. */
 export function isSettled({ mtimeNs, ctimeNs }: FileStat, atMs: number): boolean {
-  const changed = mtimeNs > ctimeNs ? mtimeNs : ctimeNs
-  return BigInt(Math.floor(atMs)) * 1_000_000n - changed > tickNs
+  const now = BigInt(Math.floor(atMs)) * 1_000_000n
+  return [mtimeNs, ctimeNs].every((changed) => now - changed > tickNs || changed - now > aheadNs)
 }

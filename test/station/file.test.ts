@@ -319,6 +319,21 @@ describe('a file that changes', () => {
     expect(files.figures().handles).toBe(0)
   })
 
+  it('with a time that somebody set far ahead is one version all the same, and stays in memory', async () => {
+    put('a', 'x')
+    utimesSync(join(depot, 'a'), 2_000_000_000, 2_000_000_000)
+    settle()
+    const files = create()
+    const { etag } = await files.open('a')
+    settle()
+    expect((await files.open('a')).etag).toBe(etag)
+    expect(files.open('a')).not.toBeInstanceOf(Promise)
+    writeFileSync(join(depot, 'a'), 'y')
+    utimesSync(join(depot, 'a'), 2_000_000_000, 2_000_000_000)
+    settle()
+    expect((await files.open('a')).etag).not.toBe(etag)
+  })
+
   it('that is deleted is missing', async () => {
     put('a', 'x')
     const files = create()
