@@ -1,4 +1,5 @@
 // Events that a flood would repeat without end: the first at once, then one in a while with the number left out. Used by engine and server.
+import { isWithin } from '../boot/age.ts'
 
 /** Answers how many were swallowed since the last one that may pass, or undefined for one to be swallowed. Keys are few: networks, kinds. */
 export function createLimiter(intervalMs: number, now: () => number): (key: string) => number | undefined {
@@ -6,7 +7,7 @@ export function createLimiter(intervalMs: number, now: () => number): (key: stri
   return (key) => {
     const at = now()
     const state = states.get(key)
-    if (state && at - state.at < intervalMs) {
+    if (state && isWithin(intervalMs, state.at, at)) {
       state.swallowed++
       return undefined
     }

@@ -2,6 +2,7 @@
 // It builds and downloads nothing. Answers are remembered for some seconds, so that DHCP's hot path touches no disk.
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { isWithin } from '../boot/age.ts'
 import { firmwareByArch, loaderAliases } from '../boot/firmware.ts'
 import { depotPathSchema } from '../boot/record.ts'
 import { type LoaderArtifact, readOrigin } from './origin.ts'
@@ -62,7 +63,7 @@ export function createLoaderLibrary(options: LibraryOptions): LoaderLibrary {
   function find(name: string): Loader | undefined {
     const at = now()
     const remembered = known.get(name)
-    if (remembered && at - remembered.at < rememberMs) return remembered.loader
+    if (remembered && isWithin(rememberMs, remembered.at, at)) return remembered.loader
     if (!depotPathSchema.safeParse(name).success) return undefined
     // Names come from strangers too: when the table is full it begins anew.
     if (known.size >= maxRemembered) known.clear()

@@ -2,6 +2,7 @@
 // It follows links only inside the depot, and only to what may be served.
 import { realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isWithin } from '../boot/age.ts'
 import { BivouacError, MissingError, OutsideError } from '../boot/error.ts'
 import { type Maybe, onward, orElse } from './maybe.ts'
 import { checkServed, missing, typeOf } from './path.ts'
@@ -55,7 +56,7 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
 
   function recent(name: string): Known['found'] | undefined {
     const entry = known.get(name)
-    return entry && now() - entry.checkedAt < revalidateMs ? entry.found : undefined
+    return entry && isWithin(revalidateMs, entry.checkedAt, now()) ? entry.found : undefined
   }
 
   function recall(name: string): Version | undefined {

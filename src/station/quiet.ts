@@ -1,4 +1,5 @@
 // Keeps floods out of the event log: the same thing is told once in a while, and one peer cannot say everything. Used by gate and door.
+import { isWithin } from '../boot/age.ts'
 
 export type Quiet = {
   /** May this be told now? `peer` is who caused it. */
@@ -13,7 +14,7 @@ export function createQuiet({ now, everyMs = 10_000, perPeer = 20 }: { now: () =
 
   function hasRoom(peer: string, at: number): boolean {
     const seen = peers.get(peer)
-    if (seen && at - seen.since < everyMs) return ++seen.count <= perPeer
+    if (seen && isWithin(everyMs, seen.since, at)) return ++seen.count <= perPeer
     if (peers.size >= maxKeys) peers.clear()
     peers.set(peer, { since: at, count: 1 })
     return true
@@ -22,7 +23,7 @@ export function createQuiet({ now, everyMs = 10_000, perPeer = 20 }: { now: () =
   function mayTell(key: string, peer?: string): boolean {
     const at = now()
     const last = toldAt.get(key)
-    if (last !== undefined && at - last < everyMs) return false
+    if (last !== undefined && isWithin(everyMs, last, at)) return false
     if (peer !== undefined && !hasRoom(peer, at)) return false
     if (toldAt.size >= maxKeys) toldAt.clear()
     toldAt.set(key, at)

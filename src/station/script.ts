@@ -2,6 +2,7 @@
 // A broken template of the operator's is reported and never in force: the last good one is, or ours.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { isWithin } from '../boot/age.ts'
 import { InputError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import { createQuiet } from './quiet.ts'
@@ -61,7 +62,7 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
 
   function refresh(): void {
     const at = now()
-    if (checkedAt !== undefined && at - checkedAt < revalidateMs) return
+    if (checkedAt !== undefined && isWithin(revalidateMs, checkedAt, at)) return
     checkedAt = at
     const found = new Map<string, Override>()
     for (const name of listTemplates(depot)) found.set(name, readOverride(name, overrides.get(name)))

@@ -3,6 +3,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { inspectOverlay, type OverlayLimits, type OverlayReport } from '../alpine/overlay.ts'
+import { isWithin } from '../boot/age.ts'
 import { findMac, formatMacHyphen, type Mac } from '../boot/address.ts'
 import { MissingError, OutsideError } from '../boot/error.ts'
 import type { Station } from '../boot/record.ts'
@@ -150,7 +151,7 @@ function createListing(depot: string, now: () => number, revalidateMs: number): 
   }
 
   return () => {
-    if (known && now() - known.checkedAt < revalidateMs) return known.listing
+    if (known && isWithin(revalidateMs, known.checkedAt, now())) return known.listing
     running ??= refresh().finally(() => {
       running = undefined
     })

@@ -363,6 +363,16 @@ describe('never an open station', () => {
     }
   })
 
+  it('nothing that was seen before the clock was set back is believed', async () => {
+    const room = roomOf()
+    room.put('configs/default.tar.gz', good)
+    expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).toContain('apkovl=')
+    room.pass(-3_600_000)
+    rmSync(join(room.depot, 'configs/default.tar.gz'))
+    expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).not.toContain('apkovl=')
+    await expect(room.open('configs/52-54-00-12-34-56.tar.gz')).rejects.toMatchObject({ code: 'overlay-missing' })
+  })
+
   it('an argument in a record cannot bring an overlay of its own', async () => {
     const room = roomOf({ stations: [{ name: 's', macs: [mac], arguments: ['apkovl=http://evil/x.tar.gz'] }] })
     room.put('configs/default.tar.gz', goodOverlay('x'))

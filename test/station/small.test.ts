@@ -44,6 +44,14 @@ describe('presence', () => {
 })
 
 describe('quiet', () => {
+  it('does not fall silent for as long as the clock was set back', () => {
+    let clock = 3_600_000
+    const quiet = createQuiet({ now: () => clock, everyMs: 1000 })
+    expect(quiet.mayTell('a', 'peer')).toBe(true)
+    clock = 0
+    expect([quiet.mayTell('a', 'peer'), quiet.mayTell('a', 'peer')]).toEqual([true, false])
+  })
+
   it('tells the same thing once in a while and holds a loud peer down', () => {
     let clock = 0
     const quiet = createQuiet({ now: () => clock, everyMs: 1000, perPeer: 3 })
