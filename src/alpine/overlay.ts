@@ -1,6 +1,7 @@
 // Looks through an overlay (apkovl) before a script may name it: Alpine's init takes whatever comes, in silence. Called by the gate.
 // It reads the archive once, in pieces, within bounds; it unpacks nothing and trusts nothing in it.
 import { createReadStream } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
@@ -49,11 +50,11 @@ type Findings = {
 }
 
 /**
- * The report on an overlay, given as bytes or as the path of a file. Throws DecodeError when it is not gzip, not tar, cut, or over the
+ * The report on an overlay, given as bytes, as the path of a file, or as an open file, which is closed. Throws DecodeError when it is not gzip, not tar, cut, or over the
  * bounds; InputError when it is encrypted or has a member that no overlay may have (absolute, `..`, device); MissingError when
  * there is no such file; OutsideError when it cannot be read.
  */
-export async function inspectOverlay(source: Uint8Array | string, limits: Partial<OverlayLimits> = {}): Promise<OverlayReport> {
+export async function inspectOverlay(source: Uint8Array | string | FileHandle, limits: Partial<OverlayLimits> = {}): Promise<OverlayReport> {
   const bounds = { ...defaultOverlayLimits, ...limits }
   const findings: Findings = {
     entries: 0,
@@ -69,7 +70,7 @@ export async function inspectOverlay(source: Uint8Array | string, limits: Partia
     keepBytes: (entry) => (keptPaths.has(plainPath(entry.path)) ? Math.min(entry.sizeBytes, keptBytes) : 0),
     onEntry: (entry, body) => readEntry(entry, body, findings),
   })
-  const stream = typeof source === 'string' ? createReadStream(source, { highWaterMark: 64 * 1024 }) : Readable.from([source])
+  const stream = streamOf(source)
   try {
     await pipeline(stream, refuseCipher, createGunzip({ chunkSize: 64 * 1024 }), async (chunks: AsyncIterable<Uint8Array>) => {
       for await (const chunk of chunks) {
@@ -83,6 +84,12 @@ export async function inspectOverlay(source: Uint8Array | string, limits: Partia
     throw explainFailure(error)
   }
   return report(findings)
+}
+
+function streamOf(source: Uint8Array | string | FileHandle): Readable {
+  if (source instanceof Uint8Array) return Readable.from([source])
+  const options = { highWaterMark: 64 * 1024 }
+  return typeof source === 'string' ? createReadStream(source, options) : source.createReadStream(options)
 }
 
 // Lore: `lbu commit -e` writes openssl's format; the initramfs of a network boot cannot install openssl (mkinitfs 3.6 to 3.13).

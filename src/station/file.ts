@@ -79,8 +79,8 @@ export function createFiles({ depot, cacheBytes, now = Date.now, revalidateMs = 
   }
 }
 
-/** Opens a version; undefined when the path leads to another file by now. */
-async function openVersion(version: Version): Promise<FileHandle | undefined> {
+/** Opens a version; undefined when the path leads to another file by now. Never waits for the other end of a pipe. */
+export async function openVersion(version: Version): Promise<FileHandle | undefined> {
   // NOFOLLOW: the path has no links left. NONBLOCK: a pipe put in its place must not hold us.
   const handle = await openFile(version.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   if (sameFile(await handle.stat({ bigint: true }), version)) return handle

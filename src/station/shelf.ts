@@ -7,6 +7,7 @@ import { isWithin } from '../boot/age.ts'
 import { findMac, formatMacHyphen, type Mac } from '../boot/address.ts'
 import { MissingError, OutsideError } from '../boot/error.ts'
 import type { Station } from '../boot/record.ts'
+import { openVersion } from './file.ts'
 import { createLooks } from './look.ts'
 import { onward, type Maybe, orElse } from './maybe.ts'
 import { identityOf, isSettled, type Version } from './version.ts'
@@ -86,7 +87,7 @@ export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOpt
     const known = verdicts.get(version.key)
     if (known) return known
     if (verdicts.size >= maxVerdicts) verdicts.delete(verdicts.keys().next().value as string)
-    const running = inspectOverlay(version.path, limits).then(
+    const running = inspectVersion(version).then(
       (report) => keep(version.key, { report }),
       (error: Error) => {
         // The disk's trouble is no property of the archive: the next one who asks looks again.
@@ -96,6 +97,15 @@ export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOpt
     )
     verdicts.set(version.key, running)
     return running
+  }
+
+  /** What was looked at is what is looked through: a pipe put in its place in between would hold a thread of ours for ever. */
+  async function inspectVersion(version: Version): Promise<OverlayReport> {
+    const handle = await openVersion(version).catch((error: Error) => {
+      throw new OutsideError('overlay-read', `the overlay cannot be read: ${error.message}`, true, { cause: error })
+    })
+    if (!handle) throw new OutsideError('file-changed', 'it was changed while it was being read', true)
+    return inspectOverlay(handle, limits)
   }
 
   function keep(key: string, verdict: Verdict): Verdict {

@@ -1,9 +1,13 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Ipv4, type Mac, parseMac } from '../../src/boot/address.ts'
 import type { Client, Stage } from '../../src/boot/client.ts'
+import { openVersion } from '../../src/station/file.ts'
+import { createLooks } from '../../src/station/look.ts'
+import { createShelf } from '../../src/station/shelf.ts'
 import { goodOverlay } from '../support/overlay.ts'
 import { seededRandom } from '../support/random.ts'
 import { base, createRoom, mac, otherMac, putRelease, type Room, type RoomInput, release } from '../support/station.ts'
@@ -110,6 +114,33 @@ describe('the overlay of a station', () => {
     room.pass()
     expect(await found(room)).toBe('configs/52-54-00-12-34-56.tar.gz')
     await expect(room.open(`configs/${mac}.tar.gz`)).rejects.toMatchObject({ code: 'overlay-missing' })
+  })
+
+  it('that becomes a pipe between the look at it and the look through it holds nobody', async () => {
+    const room = roomOf()
+    const path = 'configs/52-54-00-12-34-56.tar.gz'
+    const full = join(room.depot, path)
+    const swap = (): number => {
+      rmSync(full)
+      execFileSync('mkfifo', [full])
+      return 1000
+    }
+    room.put(path, goodOverlay('x'))
+    const limits = {
+      get entries() {
+        return swap()
+      },
+    }
+    const shelf = createShelf({ depot: room.depot, now: room.now, limits })
+    expect(await shelf.find(mac, undefined)).toMatchObject({ path })
+    room.pass()
+    expect(await shelf.find(mac, undefined)).toMatchObject({ broken: path })
+
+    rmSync(full)
+    room.put(path, goodOverlay('x'))
+    const version = await createLooks({ depot: room.depot, now: room.now, revalidateMs: 100 }).look(path)
+    swap()
+    expect(await openVersion(version)).toBeUndefined()
   })
 
   it('may be a link inside the shelf', async () => {
