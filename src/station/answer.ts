@@ -26,6 +26,8 @@ export type Gate = {
   readonly findOverlay: (mac: Mac) => Maybe<OverlaySearch>
   /** An overlay by its own path (`configs/default.tar.gz`), checked. */
   readonly checkOverlay: (path: string) => Maybe<OverlaySearch>
+  /** Does everybody get an overlay, whatever the MAC? For a script in which the station itself fills in its MAC. */
+  readonly isOverlayForAll: () => Maybe<boolean>
   /** The next answer about this overlay comes from the disk. */
   readonly forgetOverlay: (path: string) => void
   readonly findStationByUuid: (uuids: readonly string[]) => Station | undefined
@@ -78,6 +80,7 @@ export function createGate(options: GateOptions): Gate {
     planForAnybody: planner.planForAnybody,
     findOverlay,
     checkOverlay: shelf.check,
+    isOverlayForAll: shelf.isForAll,
     forgetOverlay: shelf.forget,
     findStationByUuid: (uuids) => records().stations.find(({ uuid }) => uuid !== undefined && uuids.includes(uuid)),
     records,

@@ -107,10 +107,17 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     return opened(visit, textContent(text), { kind: 'script-offered' })
   }
 
-  /** For a MAC that is known as that station's script; for others the default, when that can be served; else the script that finds out who asks. */
+  /**
+   * For a MAC that is known that station's script, for others the default. Who asks is known by its address alone, and which card's MAC iPXE puts
+   * into the overlay's URL is not: so a script with an overlay only where every MAC gets one, else the script that finds out who asks.
+   */
   function openGpxeScript(visit: Visit): Maybe<Opened> {
-    if (visit.mac) return openScript(visit, visit.mac, 'gpxe')
-    return onward(gate.planForAnybody(visit.facts), (plan) => (plan ? openPlan(visit, plan, undefined, 'gpxe') : openBootScript(visit, 'gpxe')))
+    const { mac } = visit
+    return onward(mac ? gate.plan(mac, visit.facts) : gate.planForAnybody(visit.facts), (plan) => {
+      if (!plan) return openBootScript(visit, 'gpxe')
+      if (plan.boot?.overlay === undefined) return openPlan(visit, plan, mac, 'gpxe')
+      return onward(gate.isOverlayForAll(), (isForAll) => (isForAll ? openPlan(visit, plan, mac, 'gpxe') : openBootScript(visit, 'gpxe')))
+    })
   }
 
   function openScript(visit: Visit, mac: Mac, form: ScriptForm, chosen?: string, root?: string): Maybe<Opened> {

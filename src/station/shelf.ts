@@ -30,6 +30,8 @@ export type Shelf = {
   readonly find: (mac: Mac | undefined, station: Station | undefined) => Maybe<OverlaySearch>
   /** The overlay of that path, checked; for one that is asked for by its own name. */
   readonly check: (path: string) => Maybe<OverlaySearch>
+  /** Does everybody get an overlay that can be served, whatever the MAC? The default is there, and none that goes before it is broken. Never throws or rejects. */
+  readonly isForAll: () => Maybe<boolean>
   /** The next look at this overlay goes to the disk. */
   readonly forget: (path: string) => void
 }
@@ -47,6 +49,8 @@ type Verdict = { readonly report: OverlayReport } | { readonly refused: string }
 type Candidate = { readonly path: string; readonly from: FoundOverlay['from'] }
 
 const maxVerdicts = 10_000
+/** A shelf with more overlays is not looked through for a script that anybody may ask for. */
+const maxForAll = 512
 const ending = /(\.apkovl)?\.tar\.gz$/
 
 export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOptions): Shelf {
@@ -82,6 +86,23 @@ export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOpt
     )
   }
 
+  function isForAll(): Maybe<boolean> {
+    return orElse(
+      () =>
+        onward(list(), ({ byMac, groups, standard }) => {
+          const paths = [...byMac.values(), ...groups.values()]
+          return standard !== undefined && paths.length <= maxForAll && areGood([standard, ...paths])
+        }),
+      () => false,
+    )
+  }
+
+  function areGood(paths: readonly string[]): Maybe<boolean> {
+    const found = paths.map((path) => judge({ path, from: 'station' }))
+    const all = (overlays: readonly OverlaySearch[]): boolean => overlays.every((overlay) => 'path' in overlay)
+    return found.some((one) => one instanceof Promise) ? Promise.all(found).then(all) : all(found as OverlaySearch[])
+  }
+
   /** One verdict for each version, whoever asks. */
   function verdictOf(version: Version): Maybe<Verdict> {
     const known = verdicts.get(version.key)
@@ -113,7 +134,7 @@ export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOpt
     return verdict
   }
 
-  return { find, check: (path) => judge({ path, from: 'station' }), forget: looks.forget }
+  return { find, check: (path) => judge({ path, from: 'station' }), isForAll, forget: looks.forget }
 }
 
 function choose(listing: Listing, mac: Mac | undefined, station: Station | undefined): Candidate | undefined {

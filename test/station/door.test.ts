@@ -145,6 +145,22 @@ describe('gpxe-script', () => {
     expect(room.events[0]?.mac).toBeUndefined()
   })
 
+  it('offers no overlay that some MAC would not get: iPXE puts in the MAC of its first card, whoever was at this address before', async () => {
+    room.presence.learn('10.9.0.50', mac)
+    expect(await room.fetch('gpxe-script')).toContain('apkovl=')
+    // Another station's own is broken: with its MAC the URL would give nothing, and Alpine would come up open.
+    room.put(`configs/${otherMac}.tar.gz`, 'broken')
+    for (const peer of ['10.9.0.50', '10.9.0.51']) expect(await room.fetch('gpxe-script', { peer })).not.toContain('apkovl=')
+    room.put(`configs/${otherMac}.tar.gz`, goodOverlay('mended'))
+    for (const peer of ['10.9.0.50', '10.9.0.51']) expect(await room.fetch('gpxe-script', { peer })).toContain('apkovl=')
+    // Only this station has one.
+    rmSync(join(room.depot, 'configs/default.tar.gz'))
+    room.put(`configs/${mac}.tar.gz`, goodOverlay('own'))
+    const text = await room.fetch('gpxe-script')
+    expect(text).not.toContain('apkovl=')
+    expect(text).toMatch(/^#!gpxe\n[\s\S]*\/boot\/\$\{net\$\{nic\}\/mac:hexhyp\}\.ipxe/)
+  })
+
   it('for a stranger without a default overlay finds out who asks', async () => {
     rmSync(join(room.depot, 'configs/default.tar.gz'))
     room.put('configs/52-54-00-12-34-56.tar.gz', goodOverlay('own'))
