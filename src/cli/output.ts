@@ -15,6 +15,33 @@ export function exitCodeOf(error: unknown): number {
 /** One line on standard output. */
 export const say = (line = ''): void => void process.stdout.write(`${line}\n`)
 
+/** What may wait for a terminal or a pipe that takes nothing. */
+const waitingBytesMax = 1024 * 1024
+
+/**
+ * Lines of a server on standard output, which never hold it up: what is not taken waits up to 1 MB, further lines are dropped and counted.
+ * Lore: Node writes to a terminal synchronously; Ctrl-S there, or a serial console that hangs, would stop DHCP for the whole site.
+ */
+export function createTeller(stream: NodeJS.WriteStream = process.stdout): (line: string) => void {
+  const { _handle: handle } = stream as { _handle?: { setBlocking?: (isBlocking: boolean) => void } }
+  handle?.setBlocking?.(false)
+  let dropped = 0
+  return (line) => {
+    if (stream.writableLength > waitingBytesMax) {
+      dropped++
+      return
+    }
+    if (dropped) stream.write(`${dropped} lines were not taken in time and are left out\n`)
+    dropped = 0
+    stream.write(`${line}\n`)
+  }
+}
+
+/** Ends the process a second later if standard output still takes nothing; what waits is lost then. */
+export function leaveUnread(): void {
+  if (process.stdout.writableLength > 0) setTimeout(() => process.exit(), 1000).unref()
+}
+
 /** One line on standard error. */
 export const warn = (line: string): void => void process.stderr.write(`${line}\n`)
 

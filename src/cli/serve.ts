@@ -1,14 +1,16 @@
 // `bivouac serve`: makes what is missing on a first start, runs the server until a signal, and says in a few lines what listens where.
+import { stat } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { relative } from 'node:path'
 import type { Command } from 'commander'
+import { InputError } from '../boot/error.ts'
 import { lintRecords } from '../config/lint-record.ts'
 import type { Config, LoadedConfig } from '../config.ts'
 import { type Listening, type Server, startServer } from '../server.ts'
 import { formatFinding } from '../store/mistake.ts'
 import type { Context } from './context.ts'
 import { initDepot } from './depot.ts'
-import { say, sayError, sayJson, warn } from './output.ts'
+import { createTeller, leaveUnread, say, sayError, sayJson, warn } from './output.ts'
 import { formatEvent } from './watch.ts'
 
 export function addServeCommand(program: Command, context: () => Context, version: string): void {
@@ -28,9 +30,11 @@ Examples:
 }
 
 async function serve(context: Context, version: string, quiet: boolean): Promise<void> {
+  // From the first moment on: a reload while the server starts must not end it, and it reads everything anyway.
+  process.on('SIGHUP', () => {})
   const loaded = context.load()
   for (const lint of loaded.lints) warn(formatFinding(lint))
-  const made = await initDepot(loaded.config.depot)
+  const made = await prepareDepot(loaded.config.depot)
   const server = await startServer(loaded.config, version, (error) => sayError(error, context.json))
   if (context.json)
     sayJson({
@@ -42,8 +46,26 @@ async function serve(context: Context, version: string, quiet: boolean): Promise
     })
   else sayStart(loaded, server, version, made.length > 0)
   for (const finding of lintRecords(loaded, server.records)) warn(formatFinding(finding))
-  if (!quiet) server.listen((event) => say(context.json ? JSON.stringify(event) : formatEvent(event)))
-  await untilStopped(server)
+  const tell = createTeller()
+  if (!quiet) server.listen((event) => tell(context.json ? JSON.stringify(event) : formatEvent(event)))
+  await untilStopped(server).finally(leaveUnread)
+}
+
+/** Makes what is missing; a depot that may only be read (another user's, a read-only mount) is served as it is. */
+async function prepareDepot(depot: string): Promise<string[]> {
+  try {
+    return await initDepot(depot)
+  } catch (error) {
+    const { message } = error as Error
+    const isThere = await stat(depot).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+    if (!isThere)
+      throw new InputError('depot-folder', `the depot ${depot} cannot be made: ${message}; give a folder that this user may write (--depot)`)
+    warn(`bivouac: folders that the depot lacks cannot be made, it is served as it is: ${message}`)
+    return []
+  }
 }
 
 /** Ends the server at the first signal; a second one ends the process at once. */

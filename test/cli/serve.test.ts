@@ -1,6 +1,7 @@
 // `bivouac serve` as a process: first start, what it says, signals, and the commands that ask it.
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { writeTar } from '../../src/alpine/tar-write.ts'
@@ -43,6 +44,37 @@ describe('serve', () => {
     const startedStop = Date.now()
     expect(await server.stop()).toBe(0)
     expect(Date.now() - startedStop).toBeLessThan(5000)
+  })
+
+  it('goes on and ends when nobody reads what it says', async () => {
+    const server = await folder.serve()
+    server.child.stdout?.pause()
+    // More lines than the pipe and our own end of it hold.
+    for (let round = 0; round < 40; round++) {
+      const asks = Array.from({ length: 50 }, (_, at) => fetch(`${server.base}/up/52:54:00:00:${at + 10}:${round + 10}`, { method: 'POST' }))
+      expect((await Promise.all(asks)).every(({ status }) => status === 204)).toBe(true)
+    }
+    expect(await server.stop()).toBe(0)
+  })
+
+  it('is not ended by SIGHUP while it starts', async () => {
+    const starting = folder.serve()
+    const lock = join(folder.path, 'state/lock.1')
+    // The lock is taken before anything is open; the file is whole from its first moment.
+    while (!existsSync(lock)) await nextTurn()
+    process.kill(JSON.parse(readFileSync(lock, 'utf8')).pid, 'SIGHUP')
+    expect((await fetch(`${(await starting).base}/healthz`)).status).toBe(204)
+  })
+
+  it('serves a depot as it is when what it lacks cannot be made', async () => {
+    mkdirSync(join(folder.path, 'depot'))
+    writeFileSync(join(folder.path, 'depot/overlays'), 'a file where a folder is to be')
+    const server = await folder.serve()
+    expect(server.output()).toMatch(/served as it is: .*EEXIST/)
+    expect((await fetch(`${server.base}/healthz`)).status).toBe(204)
+    await server.stop()
+    const ended = folder.run('--depot', join(folder.path, 'depot/overlays'), 'serve')
+    expect([ended.code, ended.stderr]).toEqual([2, expect.stringMatching(/the depot .* cannot be made: EEXIST.*--depot/)])
   })
 
   it('shows the token once and keeps only its hash', async () => {
