@@ -6,7 +6,7 @@ import { isWithin } from '../boot/age.ts'
 import { InputError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import { createQuiet } from './quiet.ts'
-import { compileTemplate, type Template } from './template.ts'
+import { compileTemplate, runBounded, type Template } from './template.ts'
 
 /** A template of the operator's that is not in force as it stands. */
 export type TemplateProblem = { readonly file: string; readonly line?: number; readonly message: string }
@@ -93,6 +93,19 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
     return { file, ...(line !== undefined && { line }), message }
   }
 
+  /** What came to no end once is not asked again until its file changes: each time would hold up everybody. */
+  function putOut(name: string, error: InputError, hasOurs: boolean): void {
+    const override = overrides.get(name)
+    if (!override?.template) return
+    const problem = report(
+      error,
+      override.template.file,
+      hasOurs ? 'it is not in force until it is changed, our own is' : 'it is not in force until it is changed',
+    )
+    overrides.set(name, { ...override, template: undefined, problem })
+    generation++
+  }
+
   function render(name: string, data: object): string {
     refresh()
     const override = overrides.get(name)?.template
@@ -101,9 +114,10 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
       return (ours ?? noTemplate(name)).run(data)
     }
     try {
-      return override.run(data)
+      return runBounded(override, data)
     } catch (error) {
-      if (quiet.mayTell(`${override.file}#${override.version}`))
+      if (error instanceof InputError && error.code === 'template-endless') putOut(name, error, ours !== undefined)
+      else if (quiet.mayTell(`${override.file}#${override.version}`))
         report(error, override.file, ours ? 'our own was used in its place' : 'there is none in its place')
       if (!ours) throw error
       return ours.run(data)

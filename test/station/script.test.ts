@@ -189,6 +189,31 @@ describe("the operator's templates", () => {
     expect(events).toHaveLength(1)
   })
 
+  it('that come to no end are stopped, and not run again until they are changed', () => {
+    put('hello', 'mine <% for (;;) {} %>')
+    put('alone', '<% for (;;) {} %>')
+    const scripts = create()
+    expect(scripts.render('hello', { name: 'x' })).toBe('hello x tail of ours\n')
+    expect(failure(() => scripts.render('alone', {})).code).toBe('template-endless')
+    const before = performance.now()
+    const generation = scripts.generation()
+    for (let round = 0; round < 20; round++) {
+      expect(scripts.render('hello', { name: 'x' })).toBe('hello x tail of ours\n')
+      expect(failure(() => scripts.render('alone', {})).code).toBe('template-missing')
+      clock += 100_000
+    }
+    expect(performance.now() - before).toBeLessThan(400)
+    expect(scripts.generation()).toBe(generation)
+    expect(events.map(({ kind, detail }) => [kind, detail?.file])).toEqual([
+      ['record-bad', 'templates/hello.ejs'],
+      ['record-bad', 'templates/alone.ejs'],
+    ])
+    expect(scripts.problems().map(({ message }) => message)).toEqual(Array(2).fill(expect.stringContaining('stopped after 500 ms')))
+    put('hello', 'mended')
+    expect(scripts.render('hello', {})).toBe('mended')
+    expect(scripts.problems()).toHaveLength(1)
+  })
+
   it('without one of ours behind them fail with file and line', () => {
     put('special', '\n<%= it.nothing %>')
     expect(failure(() => create().render('special', {}))).toMatchObject({
