@@ -16,6 +16,7 @@ import type { GatePlan } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
 import type { Scripts } from './script.ts'
+import { createPromises } from './promise.ts'
 import type { FoundOverlay, OverlaySearch } from './shelf.ts'
 import { isLoaderName, stepOf } from './step.ts'
 import { literal, url } from './text.ts'
@@ -74,6 +75,7 @@ type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly
 export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, stationLoaders, presence, emit, now }: DoorOptions): Door {
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
+  const promises = createPromises({ files, now })
 
   function open(request: DoorRequest): Maybe<Opened> {
     const asked = readName(request.name)
@@ -124,14 +126,16 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     return onward(gate.plan(mac, visit.facts, chosen), (plan) => openPlan(visit, plan, mac, form, root))
   }
 
-  function openPlan(visit: Visit, plan: GatePlan, mac: Mac | undefined, form: ScriptForm, root?: string): Opened {
+  function openPlan(visit: Visit, plan: GatePlan, mac: Mac | undefined, form: ScriptForm, root?: string): Maybe<Opened> {
     const ask = { httpBase: visit.request.httpBase, form, ...(mac && { mac }), ...(root !== undefined && { root }) }
     const script = render(plan, ask)
     const { profile, boots, refused } = script
     if (refused !== undefined && quiet.mayTell(`refused ${mac} ${refused}`))
       tell(visit, 'script-refused', mac, { profile: plan.profile.name, reason: refused })
     const offers = script.offers.join(',')
-    return opened(visit, script.content, { kind: 'script', mac, detail: { profile, boots, ...(offers && { offers }) } })
+    const step: Step = { kind: 'script', mac, detail: { profile, boots, ...(offers && { offers }) } }
+    const promised = mac && boots && plan.overlay ? promises.make(mac, plan.overlay) : undefined
+    return onward(promised, () => opened(visit, script.content, step))
   }
 
   /** A file of the depot goes first: it is the operator's, or PXE Pilot's link. */
@@ -153,18 +157,37 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     return visit.mac
   }
 
-  function openOverlay(visit: Visit, mac: Mac | undefined, search: () => Maybe<OverlaySearch>, attempt = 0): Maybe<Opened> {
-    return onward(search(), (overlay) => {
-      if ('missing' in overlay) throw new MissingError('overlay-missing', overlay.missing)
-      return onward(files.open(overlay.path), (content) => {
-        if (content.etag.split('#', 1)[0] === overlay.identity) return opened(visit, content, overlayStep(overlay, mac))
-        // The file changed between the look through it and now: nothing goes out that was not looked through.
-        content.close()
-        gate.forgetOverlay(overlay.path)
-        if (attempt >= 5) throw new OutsideError('file-changed', `${overlay.path} changes faster than it can be read`, true)
-        return openOverlay(visit, mac, search, attempt + 1)
+  function openOverlay(visit: Visit, mac: Mac | undefined, search: () => Maybe<OverlaySearch>): Maybe<Opened> {
+    return onward(search(), (overlay) =>
+      'missing' in overlay
+        ? openPromised(visit, mac, new MissingError('overlay-missing', overlay.missing))
+        : orElse(
+            () => openFound(visit, mac, overlay, search),
+            (error) => openPromised(visit, mac, error as Error),
+          ),
+    )
+  }
+
+  function openFound(visit: Visit, mac: Mac | undefined, overlay: FoundOverlay, search: () => Maybe<OverlaySearch>, attempt = 0): Maybe<Opened> {
+    return onward(files.open(overlay.path), (content) => {
+      if (content.etag.split('#', 1)[0] === overlay.identity) return opened(visit, content, overlayStep(overlay, mac))
+      // The file changed between the look through it and now: nothing goes out that was not looked through.
+      content.close()
+      gate.forgetOverlay(overlay.path)
+      if (attempt >= 5) throw new OutsideError('file-changed', `${overlay.path} changes faster than it can be read`, true)
+      return onward(search(), (next) => {
+        if ('missing' in next) throw new MissingError('overlay-missing', next.missing)
+        return openFound(visit, mac, next, search, attempt + 1)
       })
     })
+  }
+
+  /** A file that is just being written, or was taken away a moment ago: the station gets what its script promised, for without it it comes up open. */
+  function openPromised(visit: Visit, mac: Mac | undefined, error: Error): Opened {
+    const kept = mac && promises.keep(mac)
+    if (!kept) throw error
+    const step = overlayStep(kept.overlay, mac)
+    return opened(visit, kept.content, { ...step, detail: { ...step.detail, promised: error.message } })
   }
 
   const overlayStep = ({ path, from, report }: FoundOverlay, mac: Mac | undefined): Step => ({

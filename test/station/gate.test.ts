@@ -394,6 +394,41 @@ describe('never an open station', () => {
     }
   })
 
+  it('what a script named is had for three minutes, though the file is half written, damaged or gone by then', async () => {
+    const room = roomOf()
+    const path = 'configs/52-54-00-12-34-56.tar.gz'
+    const bytes = (overlay: Uint8Array) => Buffer.from(overlay).toString('latin1')
+    room.put(path, good)
+    // Nobody was promised anything yet.
+    room.put(path, good.subarray(0, 40))
+    await expect(room.open(path)).rejects.toMatchObject({ code: 'overlay-missing' })
+    room.put(path, good)
+    expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).toContain('apkovl=')
+    room.put(path, good.subarray(0, 40))
+    expect(await room.fetch(path)).toBe(bytes(good))
+    rmSync(join(room.depot, path))
+    room.pass(100_000)
+    expect(await room.fetch(`configs/${mac}.tar.gz`)).toBe(bytes(good))
+    expect(room.events.at(-1)).toMatchObject({ kind: 'overlay', mac, detail: { path, promised: expect.stringContaining('no overlay') } })
+    // The next script offers none, and other stations are promised nothing by it.
+    expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).not.toContain('apkovl=')
+    await expect(room.open(`configs/${otherMac}.tar.gz`)).rejects.toMatchObject({ code: 'overlay-missing' })
+    room.put(path, goodOverlay('new'))
+    expect(await room.fetch(path)).toBe(bytes(goodOverlay('new')))
+    rmSync(join(room.depot, path))
+    room.pass(180_000)
+    await expect(room.open(path)).rejects.toMatchObject({ code: 'overlay-missing' })
+  })
+
+  it('a more exact overlay that is just being written does not take away the one that was promised', async () => {
+    const room = roomOf()
+    room.put('configs/default.tar.gz', good)
+    expect(await room.fetch('boot/52-54-00-12-34-56.ipxe')).toContain('apkovl=')
+    room.put('configs/52-54-00-12-34-56.tar.gz', good.subarray(0, 40))
+    expect(await room.fetch('configs/52-54-00-12-34-56.tar.gz')).toBe(Buffer.from(good).toString('latin1'))
+    expect(room.events.at(-1)?.detail?.path).toBe('configs/default.tar.gz')
+  })
+
   it('nothing that was seen before the clock was set back is believed', async () => {
     const room = roomOf()
     room.put('configs/default.tar.gz', good)
