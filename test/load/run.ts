@@ -124,7 +124,14 @@ async function measure(stage: Stage, flags: Flags): Promise<Figure[]> {
 }
 
 function print(figures: readonly Figure[], { only, isJson, rounds, seconds: each, hasPriority }: Flags, seconds: number): void {
-  const machine = { cores: cpus().length, processor: cpus()[0]?.model ?? '', kernel: release(), node: process.version, load: readLoad() }
+  const machine = {
+    cores: cpus().length,
+    processor: cpus()[0]?.model ?? '',
+    kernel: release(),
+    node: process.version,
+    congestion: readText('/proc/sys/net/ipv4/tcp_congestion_control'),
+    load: readLoad(),
+  }
   const judged = goals.map((goal) => judge(goal, figures))
   if (isJson) {
     process.stdout.write(`${JSON.stringify({ machine, rounds, seconds, figures, goals: judged }, null, 2)}\n`)
@@ -132,13 +139,14 @@ function print(figures: readonly Figure[], { only, isJson, rounds, seconds: each
   }
   const settings = `${rounds} rounds of ${each} s${hasPriority ? ', at a higher priority' : ''}`
   process.stdout.write(
-    `\n${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}; ${settings}; ${seconds} s in all; load ${machine.load}\n\n`,
+    `\n${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}, TCP ${machine.congestion}; ${settings}; ${seconds} s in all; load ${machine.load}\n\n`,
   )
   process.stdout.write(`${formatFigures(figures)}\n${formatGoals(figures)}`)
   if (!only.length) process.stdout.write('apk cold and hot: not measured, there is no package cache yet\n')
 }
 
-const readLoad = (): string => readFileSync('/proc/loadavg', 'latin1').split(' ').slice(0, 3).join(' ')
+const readText = (path: string): string => readFileSync(path, 'latin1').trim()
+const readLoad = (): string => readText('/proc/loadavg').split(' ').slice(0, 3).join(' ')
 
 if (import.meta.main) {
   main().catch((error: Error) => {
