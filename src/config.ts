@@ -88,6 +88,12 @@ function makeConfig(raw: RawConfig, baseOf: (key: string) => string): Config {
     state: resolve(baseOf('state'), raw.state),
     http: { address: http.address, port: http.port, ...(http.url !== undefined && { url: http.url }) },
     tftp: { ...tftp, port: tftp.port ?? (networks.length ? 69 : 6969) },
+    packages: {
+      ...without(raw.packages),
+      root: raw.packages.root ? resolve(baseOf('packages.root'), raw.packages.root) : resolve(baseOf('depot'), raw.depot, 'apk'),
+    },
+    mirror: { ...without(raw.mirror), ...(raw.mirror.credentials && { credentials: resolve(baseOf('mirror.credentials'), raw.mirror.credentials) }) },
+    overlays: raw.overlays,
     dhcp: raw.dhcp,
     cacheMegabytes: raw.cacheMegabytes,
     loaderScript: raw.loaderScript,
@@ -96,6 +102,15 @@ function makeConfig(raw: RawConfig, baseOf: (key: string) => string): Config {
   }
 }
 
+type Present<T> = { [K in keyof T]: Exclude<T[K], undefined> }
+
+/** Without the keys whose value is undefined. */
+const without = <T extends object>(table: T): Present<T> =>
+  Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined)) as Present<T>
+
+/** Keys that are shown as the absolute paths that they mean. */
+const folderKeys: ReadonlySet<string> = new Set(['depot', 'state', 'packages.root', 'mirror.credentials'])
+
 /** What was said, where something was said; else what is in force. */
 function listValues(config: Config, { value, sourceOf }: Layered): LoadedConfig['values'] {
   const { site, ...rest } = config
@@ -103,8 +118,7 @@ function listValues(config: Config, { value, sourceOf }: Layered): LoadedConfig[
   const at = (tree: unknown, path: readonly string[]) =>
     path.reduce<unknown>((inner, part) => (inner as Record<string, unknown> | undefined)?.[part], tree)
   return configKeys.map((key) => {
-    const isFolder = key.name === 'depot' || key.name === 'state'
-    const said = isFolder ? undefined : at(value, key.path)
+    const said = folderKeys.has(key.name) ? undefined : at(value, key.path)
     return { key: key.name, value: said ?? at(inForce, key.path), source: sourceOf(key) }
   })
 }

@@ -47,6 +47,12 @@ export const uuidSchema = z
   .toLowerCase()
   .regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'a UUID such as b8945908-d6a6-41a9-8ff4-0123456789ab')
 
+/** What templates of layers may use as `it.variables.<name>`. */
+const variablesSchema = z.record(nameSchema, z.union([z.string().max(4096), z.number(), z.boolean()])).default({})
+
+/** Folders or archives below `overlays/`, lowest first: the station's overlay is composed from the profile's layers and then the station's. */
+const layersSchema = z.array(nameSchema).max(32).default([])
+
 /** One device that boots from us: `stations/<name>.yaml`. */
 export const stationSchema = z.strictObject({
   name: nameSchema,
@@ -59,6 +65,8 @@ export const stationSchema = z.strictObject({
     .optional(),
   group: nameSchema.optional(),
   profile: nameSchema.optional(),
+  layers: layersSchema,
+  variables: variablesSchema,
   arguments: z.array(kernelWordSchema).max(64).default([]),
   labels: z.record(nameSchema, z.string().max(128)).default({}),
 })
@@ -91,6 +99,11 @@ const alpineSchema = z.strictObject({
   modloop: depotPathSchema.optional(),
   /** `required`: no script without an overlay that can be served. `none`: a bare Alpine, root without password, asked for by this word. */
   overlay: z.enum(['required', 'none']).default('required'),
+  layers: layersSchema,
+  variables: variablesSchema,
+  /** Folders below `additions/`, each packed as one more initrd after the stock one: keys, a CA, modules. */
+  additions: z.array(nameSchema).max(8).default([]),
+  /** Absent or empty: those of the release, if it names any. */
   repositories: z.array(urlOrPathSchema).max(8).default([]),
   sshKeys: z.boolean().default(true),
   modules: z.array(z.string().regex(/^[A-Za-z0-9_-]+$/, 'a module name')).default(['loop', 'squashfs', 'sd-mod', 'usb-storage']),
@@ -152,6 +165,11 @@ export type Release = {
   readonly flavour: string
   /** As in Alpine's folder names; the folder's part, when one is a known architecture. */
   readonly arch?: string
+  /** `v3.22` or `edge`, and `3.22.2`: what its manifest says. */
+  readonly branch?: string
+  readonly version?: string
+  /** Where its packages come from, as in a profile: the mirror's branch, or the snapshot that is frozen with it. */
+  readonly repositories?: readonly string[]
 }
 
 /** The settings of the configuration on which decisions rest. */

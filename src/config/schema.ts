@@ -16,6 +16,32 @@ const urlSchema = z
   )
   .refine(URL.canParse, 'a URL with a port up to 65535')
 
+const upstreamSchema = z
+  .string()
+  .regex(
+    /^https?:\/\/([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:[1-9][0-9]{0,4})?(\/[A-Za-z0-9._~-]+)*$/,
+    'http:// or https://, a host, perhaps a port and a path, no slash at the end, such as https://dl-cdn.alpinelinux.org/alpine',
+  )
+  .refine(URL.canParse, 'a URL with a port up to 65535')
+
+/** As folders of Alpine's mirrors are named. */
+const branchSchema = z.string().regex(/^(v[1-9][0-9]*\.[0-9]+|edge)$/, 'a branch such as v3.22, or edge')
+const archNameSchema = z.string().regex(/^[a-z0-9_]{2,16}$/, 'an architecture as Alpine names it, such as x86_64')
+
+/** One part of the mirror that is brought up to date as a whole. */
+const syncSchema = z.strictObject({
+  name: nameSchema,
+  branch: branchSchema,
+  repositories: z.array(nameSchema).min(1).max(16).default(['main', 'community']),
+  arch: archNameSchema.default('x86_64'),
+  /** Only these packages and all that they need; `stations`: what the overlays of all stations ask for. Absent: everything. */
+  packages: z
+    .union([z.literal('stations'), z.array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._+:@~<>=-]*$/, 'a package as in a world file')).min(1)])
+    .optional(),
+  /** Absent: by command only. */
+  every: z.enum(['day', 'week']).optional(),
+})
+
 const slug = (name: string): string =>
   name
     .toLowerCase()
@@ -94,6 +120,37 @@ export const configSchema = z.strictObject({
       sessionsPerAddressMax: z.number().int().min(1).max(65535).default(32),
     })
     .prefault({}),
+  packages: z
+    .strictObject({
+      /** Absent: packages are served by the one HTTP server. */
+      port: portSchema.optional(),
+      address: addressSchema.default('0.0.0.0'),
+      /** Absent: `apk/` of the depot. */
+      root: folderSchema.optional(),
+      url: upstreamSchema.optional(),
+    })
+    .prefault({}),
+  mirror: z
+    .strictObject({
+      /** Absent: nothing is ever asked of the internet. */
+      upstream: upstreamSchema.optional(),
+      proxy: upstreamSchema.optional(),
+      /** A file with `user:password`, mode 0600. */
+      credentials: folderSchema.optional(),
+      indexMinutes: z.number().int().min(1).max(10_080).default(10),
+      maxGigabytes: z.number().min(0.01).max(100_000).default(50),
+      sync: z.array(syncSchema).max(64).default([]),
+    })
+    .prefault({}),
+  overlays: z
+    .strictObject({
+      archive: z.enum(['first', 'last']).default('last'),
+      access: z.enum(['open', 'ticket']).default('open'),
+      report: z.boolean().default(true),
+      keep: z.number().int().min(2).max(1000).default(20),
+      saveMegabytes: z.number().int().min(1).max(1024).default(64),
+    })
+    .prefault({}),
   dhcp: z.strictObject({ sync: z.boolean().default(true) }).prefault({}),
   cacheMegabytes: z.number().int().min(0).max(1_048_576).default(128),
   networks: z.array(networkSchema).max(256).default([]),
@@ -106,6 +163,8 @@ export const configSchema = z.strictObject({
   quirks: z.array(quirkSchema).max(256).default([]),
 })
 export type RawConfig = z.output<typeof configSchema>
+
+export type SyncPlan = z.output<typeof syncSchema>
 
 /** Everything that an operator can set. Folders are absolute. */
 export type Config = {
@@ -120,6 +179,27 @@ export type Config = {
     readonly windowsizeMax: number
     readonly sessionsMax: number
     readonly sessionsPerAddressMax: number
+  }
+  /** `port` absent: no second server, packages come from the first. `root` is absolute. */
+  readonly packages: { readonly port?: number; readonly address: string; readonly root: string; readonly url?: string }
+  readonly mirror: {
+    readonly upstream?: string
+    readonly proxy?: string
+    readonly credentials?: string
+    readonly indexMinutes: number
+    readonly maxGigabytes: number
+    readonly sync: readonly SyncPlan[]
+  }
+  readonly overlays: {
+    /** Where a station's own archive comes among its layers. */
+    readonly archive: 'first' | 'last'
+    /** `open`: whoever asks with a MAC gets what is not secret. `ticket`: only who comes with the ticket of its boot. */
+    readonly access: 'open' | 'ticket'
+    /** Composed overlays make the station say what became of it. */
+    readonly report: boolean
+    /** Versions kept of each overlay. */
+    readonly keep: number
+    readonly saveMegabytes: number
   }
   readonly dhcp: { readonly sync: boolean }
   readonly cacheMegabytes: number

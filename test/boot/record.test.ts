@@ -48,6 +48,8 @@ describe('a station', () => {
     expect(stationSchema.parse({ ...station, macs: ['5254.0000.0001', '52-54-00-00-00-0A'] })).toEqual({
       name: 'kiosk',
       macs: ['52:54:00:00:00:01', '52:54:00:00:00:0a'],
+      layers: [],
+      variables: {},
       arguments: [],
       labels: {},
     })
@@ -75,6 +77,9 @@ describe('a profile', () => {
   it('of kind alpine asks for an overlay unless it says the word', () => {
     expect(profileSchema.parse(alpine)).toEqual({
       name: 'a',
+      layers: [],
+      variables: {},
+      additions: [],
       kind: 'alpine',
       overlay: 'required',
       repositories: [],

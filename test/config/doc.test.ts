@@ -41,12 +41,13 @@ describe('docs/configuration.md', () => {
     const { values } = loadConfig({ flags: {}, env: {}, cwd: '/nowhere' })
     const inForce = values.find(({ key }) => key === name)?.value
     const shown = typeof inForce === 'object' ? JSON.stringify(inForce) : String(inForce).replace('/nowhere/', './')
-    const told = { 'http.url': 'undefined', 'tftp.port': '6969' }[name] ?? cells?.[0]
+    const told = cells?.[0] === 'none' ? 'undefined' : ({ 'tftp.port': '6969', 'packages.root': './depot/apk' }[name] ?? cells?.[0])
     expect(told).toBe(shown)
   })
 
   const inner: [string, string[]][] = [
     ['networks[]', keysOfEntry('networks')],
+    ['mirror.sync[]', keysOfEntry('mirror.sync')],
     ['quirks[]', keysOfEntry('quirks').filter((key) => key !== 'when')],
     ['quirks[].when', ['oui', 'vendorClass', 'arch']],
   ]
@@ -90,8 +91,8 @@ describe('docs/configuration.md', () => {
   })
 })
 
-function keysOfEntry(list: 'networks' | 'quirks'): string[] {
-  const schema = shapeOf(configSchema)[list]
+function keysOfEntry(list: string): string[] {
+  const schema = list.split('.').reduce<Parameters<typeof shapeOf>[0] | undefined>((inner, part) => inner && shapeOf(inner)[part], configSchema)
   if (!schema || typeOf(schema) !== 'array') throw new Error(`${list} is no list`)
   const { element } = unwrap(schema)._zod.def as unknown as { element: Parameters<typeof shapeOf>[0] }
   return Object.keys(shapeOf(element))
