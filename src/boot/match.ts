@@ -1,6 +1,7 @@
 // Labels → profile: which profile a station boots, and why the others do not. Pure.
 import type { Mac } from './address.ts'
 import type { Facts } from './client.ts'
+import { describeNext } from './next.ts'
 import type { Conditions, Profile, Records, Site, Station } from './record.ts'
 
 /** One step of an answer's reasoning. `held` is false for a rule that was looked at and lost. */
@@ -23,6 +24,8 @@ export function labelsOf(mac: Mac, station: Station | undefined, facts: Facts): 
 export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Site): Choice {
   const station = records.stationByMac.get(mac)
   const why: Reason[] = [station ? because('station', `${mac} is station ${station.name}`) : butNot('station', `no record has ${mac}`)]
+  const ordered = chooseNext(mac, station, records, why)
+  if (ordered) return choice(station, ordered, why)
   const named = station?.profile
   if (named !== undefined) {
     const profile = records.profiles.get(named)
@@ -37,6 +40,17 @@ export function chooseProfile(mac: Mac, facts: Facts, records: Records, site: Si
     ...why,
     because(rule, `${station ? 'nothing else is said' : 'a station without a record'}: the site's setting "${rule}" is ${name}`),
   ])
+}
+
+/** The profile that was ordered for the next boot, while the order holds; its fallback once it has failed. */
+function chooseNext(mac: Mac, station: Station | undefined, records: Records, why: Reason[]): Profile | undefined {
+  const next = [mac, ...(station?.macs ?? [])].map((one) => records.nextByMac?.get(one)).find((one) => one !== undefined)
+  if (!next) return undefined
+  const name = next.state === 'active' ? next.profile : next.fallback
+  const profile = name === undefined ? undefined : records.profiles.get(name)
+  const text = `ordered by ${next.by}: ${describeNext(next)}`
+  why.push(profile ? because('next', text) : butNot('next', name === undefined ? text : `profile ${name}, which was ordered, does not exist`))
+  return profile
 }
 
 type Candidate = { readonly profile: Profile; readonly blocks: readonly Conditions[] }

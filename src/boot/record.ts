@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { type Ipv4, type Mac, parseIpv4, parseMac } from './address.ts'
 import type { Quirk } from './firmware.ts'
+import type { NextBoot } from './next.ts'
 
 /** Turns a parser that throws into a zod step with the parser's own message. */
 function parsed<T>(parse: (text: string) => T) {
@@ -195,6 +196,8 @@ export type Records = {
   readonly stationByAddress: ReadonlyMap<Ipv4, Station>
   readonly profiles: ReadonlyMap<string, Profile>
   readonly releases: readonly Release[]
+  /** Orders for next boots, under the MAC that they were given for. */
+  readonly nextByMac?: ReadonlyMap<Mac, NextBoot>
 }
 
 /** Builds the look-up tables. Built-in profiles are added where no record has their name. */
