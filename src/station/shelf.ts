@@ -10,7 +10,7 @@ import type { Station } from '../boot/record.ts'
 import { openVersion } from './file.ts'
 import { createLooks } from './look.ts'
 import { onward, type Maybe, orElse } from './maybe.ts'
-import { identityOf, isSettled, type Version } from './version.ts'
+import { identityOf, isSettled, type Version } from '../store/version.ts'
 
 /** An overlay that can be served. `identity` is the version that was looked through. */
 export type FoundOverlay = {
