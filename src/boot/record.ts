@@ -35,7 +35,8 @@ export const kernelWordSchema = z
   .string()
   .regex(/^[A-Za-z0-9._~:/?=%@,+{}-]+$/, 'a kernel argument may hold only letters, digits and . _ ~ : / ? = % @ , + { } -')
 
-const urlOrPathSchema = z
+/** Where packages come from. */
+export const urlOrPathSchema = z
   .string()
   .regex(
     /^(https?:\/\/[A-Za-z0-9._~:/%@,+-]+|(?!(.*\/)?\.\.?(\/|$))[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*\/?)$/,

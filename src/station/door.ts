@@ -11,7 +11,7 @@ import { textContent, wholeContent } from './content.ts'
 import type { Files } from './file.ts'
 import { onward, type Maybe, orElse } from './maybe.ts'
 import { type Asked, type PxelinuxKey, readName } from './name.ts'
-import { typeOf } from './path.ts'
+import { checkServed, typeOf } from './path.ts'
 import type { GatePlan } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
@@ -52,10 +52,18 @@ export type DoorOptions = {
   readonly isBeingBuilt?: (name: string) => boolean
   /** Loaders with a station's own script in them; absent: loaders are served as they are. */
   readonly stationLoaders?: StationLoaders
+  /** The package server, for what is below `apk/`. */
+  readonly packages?: Packages
   readonly presence: Presence
   readonly emit: Emit
   readonly now: () => number
 }
+
+/**
+ * Packages and indexes that the depot may not have yet. `path` is as in the URL (`apk/v3.22/main/x86_64/APKINDEX.tar.gz`). Asked first for an index,
+ * which changes, and for a package only when the depot has no such file. Throws or rejects with MissingError, OutsideError.
+ */
+export type Packages = { readonly open: (path: string) => Maybe<Content> }
 
 /** What ipxe/instant.ts answers: the announced loader of that name with this script in it, undefined when none is announced. */
 export type StationLoaders = {
@@ -72,7 +80,7 @@ type Visit = {
 }
 type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly detail?: NonNullable<BootEvent['detail']> }
 
-export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, stationLoaders, presence, emit, now }: DoorOptions): Door {
+export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, stationLoaders, packages, presence, emit, now }: DoorOptions): Door {
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
   const promises = createPromises({ files, now })
@@ -209,7 +217,20 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
     }
     const kind = stepOf(path, gate.records())
-    return onward(files.open(path), (content) => opened(visit, content, kind && { kind }))
+    return onward(openStored(path, kind), (content) => opened(visit, content, kind && { kind }))
+  }
+
+  function openStored(path: string, kind: EventKind | undefined): Maybe<Content> {
+    if (!packages || !path.startsWith('apk/')) return files.open(path)
+    checkServed(path)
+    if (kind === 'index') return packages.open(path)
+    return orElse(
+      () => files.open(path),
+      (error) => {
+        if (!(error instanceof MissingError)) throw error
+        return packages.open(path)
+      },
+    )
   }
 
   /** Never another script than the station's: what cannot carry it is refused. */

@@ -9,7 +9,7 @@ import { wholeContent } from './content.ts'
 import { createLooks, explainDisk } from './look.ts'
 import type { Maybe } from './maybe.ts'
 import { createReader } from './piece.ts'
-import { sameFile, type Version } from './version.ts'
+import { sameFile, type Version } from '../store/version.ts'
 
 /** Files up to this are read as a whole; bigger ones in pieces. */
 export const wholeBytes = 4 * 1024 * 1024

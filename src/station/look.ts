@@ -6,7 +6,7 @@ import { isWithin } from '../boot/age.ts'
 import { BivouacError, MissingError, OutsideError } from '../boot/error.ts'
 import { type Maybe, onward, orElse } from './maybe.ts'
 import { checkServed, missing, typeOf } from './path.ts'
-import { type FileStat, identityOf, isSettled, type Version } from './version.ts'
+import { type FileStat, identityOf, isSettled, type Version } from '../store/version.ts'
 
 export type LookOptions = {
   readonly depot: string

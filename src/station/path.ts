@@ -2,10 +2,16 @@
 import { MissingError } from '../boot/error.ts'
 
 /** Folders at the depot's top that are for the operator only. Compared without case: a depot may lie on a CIFS share. */
-const privateFolders: ReadonlySet<string> = new Set(['stations', 'profiles', 'overlays', 'templates', 'state', 'secrets', 'lost+found'])
+const privateFolders: ReadonlySet<string> = new Set(['stations', 'profiles', 'overlays', 'templates', 'state', 'secrets', 'keys', 'lost+found'])
 
 /** Settings at the depot's top, `bivouac.yaml` above all. */
 const privateFile = /^[^/]+\.(ya?ml|toml|ini|conf|env|key)$/
+
+/** Of these folders only what is named so: packed additions and not the trees that they are made of, public keys and not their private halves. */
+const publicOnly: readonly (readonly [folder: string, allowed: RegExp])[] = [
+  ['additions/', /^additions\/[a-z0-9][a-z0-9_.-]*-[0-9a-f]{8,64}\.cpio(\.gz)?$/],
+  ['apk/keys/', /^apk\/keys\/[^/]+\.pub$/],
+]
 
 const maxPathLength = 1024
 
@@ -23,7 +29,9 @@ export function isServed(path: string): boolean {
   if (path.length > maxPathLength || !/^[ -[\]-~]+$/.test(path) || /(^|\/)(\.|\/|$)/.test(path)) return false
   const lower = path.toLowerCase()
   const slash = lower.indexOf('/')
-  return slash < 0 ? !privateFile.test(lower) : !privateFolders.has(lower.slice(0, slash).trimEnd())
+  if (slash < 0) return !privateFile.test(lower)
+  const rule = publicOnly.find(([folder]) => lower.startsWith(folder))
+  return rule ? rule[1].test(lower) : !privateFolders.has(lower.slice(0, slash).trimEnd())
 }
 
 export const missing = (path: string): MissingError => new MissingError('file-missing', `there is no ${JSON.stringify(path.slice(0, 120))}`)

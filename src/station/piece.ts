@@ -4,7 +4,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Content } from '../boot/content.ts'
 import { OutsideError } from '../boot/error.ts'
 import type { ByteCache } from './cache.ts'
-import { sameBytes, type Version } from './version.ts'
+import { sameBytes, type Version } from '../store/version.ts'
 
 /** What all who read one big file at the same time get from the disk in one go. */
 export const pieceBytes = 256 * 1024

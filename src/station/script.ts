@@ -6,7 +6,8 @@ import { isWithin } from '../boot/age.ts'
 import { InputError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import { createQuiet } from './quiet.ts'
-import { compileTemplate, runBounded, type Template } from './template.ts'
+import { compileTemplate, runBounded, type Template } from '../store/template.ts'
+import { print } from './text.ts'
 
 /** A template of the operator's that is not in force as it stands. */
 export type TemplateProblem = { readonly file: string; readonly line?: number; readonly message: string }
@@ -56,7 +57,7 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
   for (const folder of folders.toReversed()) {
     for (const file of readdirSync(folder)) {
       const name = fileName.exec(file)?.[1]
-      if (name) own.set(name, compileTemplate({ file, text: readFileSync(join(folder, file), 'utf8'), include: includeOwn }))
+      if (name) own.set(name, compileTemplate({ file, text: readFileSync(join(folder, file), 'utf8'), print, include: includeOwn }))
     }
   }
 
@@ -76,7 +77,7 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
     if (before?.signature === signature) return before
     try {
       checkOwner(depot, file)
-      const template = compileTemplate({ file, text: readFileSync(join(depot, file), 'utf8'), include: includeAny })
+      const template = compileTemplate({ file, text: readFileSync(join(depot, file), 'utf8'), print, include: includeAny })
       if (before?.problem) emit({ at: now(), kind: 'record-good', detail: { file } })
       return { signature, template, problem: undefined }
     } catch (error) {

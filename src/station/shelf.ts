@@ -10,14 +10,23 @@ import type { Station } from '../boot/record.ts'
 import { openVersion } from './file.ts'
 import { createLooks } from './look.ts'
 import { onward, type Maybe, orElse } from './maybe.ts'
-import { identityOf, isSettled, type Version } from './version.ts'
+import { identityOf, isSettled, type Version } from '../store/version.ts'
 
 /** An overlay that can be served. `identity` is the version that was looked through. */
 export type FoundOverlay = {
   readonly path: string
-  readonly from: 'station' | 'group' | 'default'
+  /** `layers`: composed, and of no one file in the depot. */
+  readonly from: 'station' | 'group' | 'default' | 'layers'
   readonly identity: string
   readonly report: OverlayReport
+  /** Where a composed one lies: an absolute path of ours, under a name that its content decides. */
+  readonly file?: string
+  /** SHA-256 of its bytes, in hex. */
+  readonly digest?: string
+  /** What it was composed of, lowest first. */
+  readonly layers?: readonly string[]
+  /** Given once for each boot, and only with that boot's ticket. */
+  readonly isSecret?: boolean
 }
 
 /** Why there is none. `broken` is the path of one that is there and cannot be served. */

@@ -181,10 +181,23 @@ describe('paths', () => {
     'bivouac.yaml',
     'Bivouac.YML',
     'state/tokens',
+    'secrets/kiosk/key',
+    'keys/site.rsa',
+    'apk/keys/site.rsa',
+    'apk/keys/site.rsa.key',
+    'apk/keys/../keys/x.pub.rsa',
+    'additions/ca/etc/ssl/ca.pem',
+    'Additions/ca.cpio.gz',
   ])('%s is the operator’s, and not there either', async (path) => {
     mkdirSync(join(depot, path, '..'), { recursive: true })
     put(path, 'secret')
     expect(await codeOf(() => create().open(path))).toBe('file-missing')
+  })
+
+  it.each(['apk/keys/site.rsa.pub', 'additions/ca-0123456789abcdef.cpio.gz', 'secrets.txt'])('%s is for everybody', async (path) => {
+    mkdirSync(join(depot, path, '..'), { recursive: true })
+    put(path, 'public')
+    expect((await create().open(path)).sizeBytes).toBe(6)
   })
 
   it.each([

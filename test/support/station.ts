@@ -16,7 +16,7 @@ import {
 } from '../../src/boot/record.ts'
 import { createLoaderLibrary } from '../../src/ipxe/library.ts'
 import { createGate } from '../../src/station/answer.ts'
-import { createDoor, type DoorRequest, type Opened, type StationLoaders } from '../../src/station/door.ts'
+import { createDoor, type DoorRequest, type Opened, type Packages, type StationLoaders } from '../../src/station/door.ts'
 import { createFiles } from '../../src/station/file.ts'
 import { createPresence } from '../../src/station/presence.ts'
 import { createScripts } from '../../src/station/script.ts'
@@ -40,6 +40,7 @@ export type RoomInput = {
   readonly site?: Partial<Site>
   readonly isBeingBuilt?: (name: string) => boolean
   readonly stationLoaders?: StationLoaders
+  readonly packages?: Packages
 }
 
 export type Room = ReturnType<typeof createRoom>
@@ -79,6 +80,7 @@ export function createRoom(input: RoomInput = {}) {
     now,
     isBeingBuilt: input.isBeingBuilt ?? (() => false),
     ...(input.stationLoaders && { stationLoaders: input.stationLoaders }),
+    ...(input.packages && { packages: input.packages }),
   })
   const pass = (ms = 2000): void => {
     ahead += ms

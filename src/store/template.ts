@@ -1,9 +1,9 @@
-// One EJS template: compiled once, strict, with every printed value held to text.ts, and mistakes told with file and line. Used by script.
+// One EJS template: compiled once, strict, with every printed value held to the caller's `print`, and mistakes told with file and line. Used by
+// station/script for scripts and by overlay for files of layers.
 // A template is code and runs with our rights: only files that the operator owns get here.
 import { createContext, Script } from 'node:vm'
 import ejs from 'ejs'
 import { InputError } from '../boot/error.ts'
-import { print } from './text.ts'
 
 /** A compiled template. `file` is for people (`templates/wait.ipxe.ejs`). */
 export type Template = {
@@ -37,12 +37,19 @@ export function runBounded({ file, run }: Template, data: object): string {
   }
 }
 
-type Options = { readonly file: string; readonly text: string; readonly include: (name: string) => Template }
+export type TemplateOptions = {
+  readonly file: string
+  readonly text: string
+  /** What a `<%= %>` prints of a value; throws InputError for one that may not stand there. */
+  readonly print: (value: unknown) => string
+  /** Finds a partial; throws InputError when there is none. */
+  readonly include: (name: string) => Template
+}
 
 let versions = 0
 
 /** Throws InputError `template-syntax` with file and line. */
-export function compileTemplate({ file, text, include }: Options): Template {
+export function compileTemplate({ file, text, print, include }: TemplateOptions): Template {
   const options: ejs.Options & { async?: false } = {
     strict: true,
     localsName: 'it',

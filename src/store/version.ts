@@ -1,4 +1,4 @@
-// One version of a file: what tells it from every other, before and after. Used by file and piece. Pure.
+// One version of a file: what tells it from every other, before and after. Used by station and overlay. Pure.
 import type { BigIntStats } from 'node:fs'
 
 /** `key` names its bytes in the cache and is the entity tag; `identity` is the file as the disk tells it. */
