@@ -1,6 +1,7 @@
 // What every command starts from: the configuration by file, flags and environment, and the server to ask. Made once in main.
 import { type Config, type LoadedConfig, loadConfig } from '../config.ts'
 import { InputError } from '../boot/error.ts'
+import { readLocalToken } from '../store/token.ts'
 import { type ApiClient, createApiClient } from './client.ts'
 
 export type Context = {
@@ -25,7 +26,15 @@ export function createContext(options: GlobalOptions, env: NodeJS.ProcessEnv): C
   }
   const serverUrl = () => (options.server ?? env.BIVOUAC_SERVER ?? localUrl(load().config)).replace(/\/+$/, '')
   const isServerNamed = (options.server ?? env.BIVOUAC_SERVER) !== undefined
-  return { load, serverUrl, isServerNamed, json: options.json === true, api: () => createApiClient(serverUrl(), options.token ?? env.BIVOUAC_TOKEN) }
+  // The server of another machine gets no token of this one.
+  const localToken = () => (isServerNamed ? undefined : readLocalToken(load().config.state))
+  return {
+    load,
+    serverUrl,
+    isServerNamed,
+    json: options.json === true,
+    api: () => createApiClient(serverUrl(), options.token ?? env.BIVOUAC_TOKEN ?? localToken()),
+  }
 }
 
 function localUrl(config: Config): string {

@@ -32,7 +32,7 @@ export function addApi(app: Hono<HttpEnv>, deps: AppDeps, rights: Rights): void 
   route('GET', '/explain/:station', 'read', async (c) => json(await explain(deps, c)))
   route('GET', '/leases', 'read', () => json(leases.list().map(viewLease)))
   route('GET', '/problems', 'read', () => json({ records: records.problems(), server: deps.status().problems }))
-  route('POST', '/reload', 'write', async () => {
+  route('POST', '/reload', 'operate', async () => {
     await records.reload()
     return json({ counts: countRecords(deps), problems: records.problems() })
   })

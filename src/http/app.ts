@@ -6,10 +6,12 @@ import { createBootRoutes } from './boot.ts'
 import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { addIpxeApi } from './ipxe.ts'
+import { addManagement } from './manage.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
 import { createRights } from './rights.ts'
+import { addDescription, createRouteTable } from './route.ts'
 
 export type App = Hono<HttpEnv> & {
   /** Takes a request that only a boot route can answer past Hono, which costs a fifth less, and says whether it did. */
@@ -26,6 +28,9 @@ export function createApp(deps: AppDeps): App {
   app.get('/healthz', () => new Response(null, { status: 204 }))
   // Before the API, whose last route refuses what nobody took.
   if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
+  const routes = createRouteTable(app, rights)
+  if (deps.manage) addManagement(routes, deps.manage)
+  addDescription(routes, deps.status().version)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
   const boot = createBootRoutes(deps)

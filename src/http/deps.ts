@@ -7,6 +7,8 @@ import type { Door } from '../station/door.ts'
 import type { Presence } from '../station/presence.ts'
 import type { Lease, Store } from '../store/port.ts'
 import type { RecordBook } from '../store/record.ts'
+import type { Operator } from '../store/token.ts'
+import type { ManageDeps } from './manage.ts'
 
 /** What the API shows of the server itself. */
 export type StatusReport = {
@@ -29,9 +31,11 @@ export type AppDeps = {
     readonly list: () => readonly Lease[]
   }
   readonly presence: Pick<Presence, 'find'>
-  /** Is this an operator's token? Compares hashes; never throws for a wrong one. */
-  readonly verifyToken: (token: string) => boolean | Promise<boolean>
+  /** Whose token is this? Compares hashes; never throws for a wrong one. */
+  readonly verifyToken: (token: string) => Operator | undefined | Promise<Operator | undefined>
   readonly status: () => StatusReport
+  /** What changes records, next boots and tokens; without it the API only reads them. */
+  readonly manage?: ManageDeps
   /** The artifact generator; without it there is no /api/v1/ipxe. */
   readonly ipxe?: IpxeTools
   readonly now: () => number

@@ -46,11 +46,11 @@ export function addIpxeApi(app: Hono<HttpEnv>, tools: IpxeTools, rights: Rights)
   const { builds, artifacts, publisher, sources } = tools
   const part = (c: Context<HttpEnv>, name: string): string => c.req.param(name) ?? ''
 
-  route('POST', '/builds', 'write', (c) => startBuild(tools, c))
+  route('POST', '/builds', 'admin', (c) => startBuild(tools, c))
   route('GET', '/builds', 'read', () => json(builds.list().map(viewBuild)))
   route('GET', '/builds/:id', 'read', (c) => json(viewBuild(builds.find(part(c, 'id')))))
   route('GET', '/builds/:id/log', 'read', (c) => streamBuild(builds, part(c, 'id'), viewBuild, c.req.method === 'HEAD'))
-  route('DELETE', '/builds/:id', 'write', (c) => json(viewBuild(builds.cancel(part(c, 'id')))))
+  route('DELETE', '/builds/:id', 'admin', (c) => json(viewBuild(builds.cancel(part(c, 'id')))))
 
   route('GET', '/artifacts', 'read', async () => json((await artifacts.list()).map(viewArtifact)))
   route('GET', '/artifacts/:id', 'read', async (c) => json(viewArtifact(await artifacts.show(part(c, 'id')))))
@@ -58,24 +58,24 @@ export function addIpxeApi(app: Hono<HttpEnv>, tools: IpxeTools, rights: Rights)
   route('GET', '/artifacts/:id/diff/:other', 'read', async (c) =>
     json(artifacts.diff(await artifacts.show(part(c, 'id')), await artifacts.show(part(c, 'other')))),
   )
-  route('POST', '/artifacts/:id/publish', 'write', async (c) => {
+  route('POST', '/artifacts/:id/publish', 'admin', async (c) => {
     const body = check(z.strictObject({ names: names.optional() }), await readBody(c))
     return json(await publisher.publish(await artifacts.show(part(c, 'id')), body.names))
   })
-  route('POST', '/artifacts/:id/patch', 'write', async (c) => {
+  route('POST', '/artifacts/:id/patch', 'admin', async (c) => {
     const { script, trust, publish } = check(patchShape, await readBody(c))
     const change = { ...(script === undefined ? {} : { script }), ...(trust === undefined ? {} : { trust }) }
     const patched = await patchArtifact(artifacts, await artifacts.show(part(c, 'id')), change, tools.now)
     if (publish !== false) await publisher.publish(patched, publish === true ? undefined : publish)
     return json(viewArtifact(patched), 201, { Location: artifactUrl(patched) })
   })
-  route('POST', '/prune', 'write', async (c) => {
+  route('POST', '/prune', 'admin', async (c) => {
     const { keep } = check(z.strictObject({ keep: z.number().int().min(0).max(10_000).default(20) }), await readBody(c))
     return json(await artifacts.prune(keep, await publisher.inUse()))
   })
 
   route('GET', '/published', 'read', async () => json({ current: (await publisher.current()) ?? null, history: await publisher.history() }))
-  route('POST', '/rollback', 'write', async () => json(await publisher.rollback()))
+  route('POST', '/rollback', 'admin', async () => json(await publisher.rollback()))
 
   route('GET', '/sources', 'read', async () => json(await sources.list()))
   route('GET', '/targets', 'read', () => json({ binDirs: [...binDirs.values()], media: mediaOf }))

@@ -1,11 +1,13 @@
 // Who may do what with the operator API: a bearer token for everything, and reading from this very machine without one.
 // Used by app in front of the API and the page. Guessing is slowed down per address.
 import type { Context } from 'hono'
+import { mayDo, type Operator, type Role } from '../store/token.ts'
 import { callOf, type HttpEnv, isLocalCaller, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { refuse } from './problem.ts'
 
-export type Right = 'read' | 'write'
+/** Which role a route needs; `read` is given to this very machine without a token. */
+export type Right = Role
 
 /** Wrong tokens that an address may send at once, how fast it may try again, and how many addresses are remembered. */
 const attempts = { burst: 10, refillMs: 6_000, addresses: 4096 }
@@ -13,13 +15,16 @@ const attempts = { burst: 10, refillMs: 6_000, addresses: 4096 }
 type Bucket = { tokens: number; at: number }
 
 export type Rights = {
-  /** Undefined when the caller may, else the refusal to send: 401 or 429, problem+json. */
+  /** Undefined when the caller may, else the refusal to send: 401, 403 or 429, problem+json. */
   readonly check: (c: Context<HttpEnv>, right: Right) => Promise<Response | undefined>
+  /** Who asks, for histories: the token's name, or `this machine`. To be asked after `check`. */
+  readonly nameOf: (c: Context<HttpEnv>) => string
 }
 
 /** One keeper for the whole app: wrong tokens count together, whatever the route. */
 export function createRights({ verifyToken, now }: Pick<AppDeps, 'verifyToken' | 'now'>): Rights {
   const buckets = new Map<string, Bucket>()
+  const operators = new WeakMap<Request, Operator>()
 
   // The attempt is paid before the token is looked at, so that many at once count too; a right token gets it back.
   const spend = (peer: string): Bucket | undefined => {
@@ -42,12 +47,18 @@ export function createRights({ verifyToken, now }: Pick<AppDeps, 'verifyToken' |
     if (token === undefined) return refuseToken('the Authorization header is not of the form "Bearer <token>"')
     const bucket = spend(peerOf(callOf(c)))
     if (!bucket) return refuse(429, 'too-many-attempts', 'too many wrong tokens from this address; wait a little', { 'Retry-After': '6' })
-    if (!(await verifyToken(token))) return refuseToken('the token is not valid', ', error="invalid_token"')
+    const operator = await verifyToken(token)
+    if (!operator) return refuseToken('the token is not valid', ', error="invalid_token"')
     bucket.tokens = Math.min(attempts.burst, bucket.tokens + 1)
+    if (!mayDo(operator.role, right)) return refuseRole(operator, right)
+    operators.set(c.req.raw, operator)
     return undefined
   }
-  return { check }
+  return { check, nameOf: (c) => operators.get(c.req.raw)?.name ?? 'this machine' }
 }
+
+const refuseRole = ({ name, role }: Operator, right: Right): Response =>
+  refuse(403, 'role-too-low', `the token "${name}" has the role ${role}, and this needs ${right}`)
 
 function refuseToken(detail: string, more = ''): Response {
   const help = `${detail}; send "Authorization: Bearer <token>"`

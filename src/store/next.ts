@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { findMac, type Mac } from '../boot/address.ts'
 import type { BootEvent, Emit } from '../boot/event.ts'
 import { describeNext, judgeNext, type NextAsk, type NextBoot, orderNext, stepNext } from '../boot/next.ts'
+import type { Records } from '../boot/record.ts'
 import type { MarkStore } from './port.ts'
 
 export type NextBoots = {
@@ -124,6 +125,16 @@ export function createNextBoots({ marks, emit, now, macsOf, onFault = () => unde
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
+  }
+}
+
+/** The records with the orders in them, the same value for as long as neither changes: plans are remembered by it. */
+export function recordsWithNext(records: () => Records, next: Pick<NextBoots, 'current'>): () => Records {
+  let made: { readonly from: Records; readonly orders: ReadonlyMap<Mac, NextBoot>; readonly records: Records } | undefined
+  return () => {
+    const [from, orders] = [records(), next.current()]
+    if (made?.from !== from || made.orders !== orders) made = { from, orders, records: orders.size ? { ...from, nextByMac: orders } : from }
+    return made.records
   }
 }
 

@@ -20,6 +20,7 @@ describeWith(['make', 'nice'], 'the artifact generator over HTTP', () => {
   const rights: Rights = {
     check: async (c, right) =>
       right === 'read' || c.req.header('authorization') === 'Bearer good' ? undefined : refuse(401, 'token-needed', 'a token is needed'),
+    nameOf: () => 'test',
   }
   beforeEach(async () => {
     camp = await openCamp()

@@ -10,9 +10,18 @@ import type { AppDeps } from '../../src/http/deps.ts'
 import type { DoorRequest } from '../../src/station/door.ts'
 import type { Explanation } from '../../src/station/explain.ts'
 import type { Lease } from '../../src/store/port.ts'
+import type { Operator, Role } from '../../src/store/token.ts'
 import { createEventRing } from '../../src/store/ring.ts'
 
 export const token = 'bvc_right'
+/** A token for each role; `token` is an admin's. */
+export const tokens = { read: 'bvc_reader', operate: 'bvc_worker', admin: token } as const
+
+export function findOperator(text: string): Operator | undefined {
+  const role = (Object.keys(tokens) as Role[]).find((one) => tokens[one] === text)
+  return role && { name: `${role}-token`, role }
+}
+
 export const startedAt = 1_700_000_000_000
 
 /** Content that counts how often it was closed and how much was asked of it at once. */
@@ -112,7 +121,7 @@ export function createRig({ files = {}, isLate = false, stations = [], leases = 
       list: () => leases as Lease[],
     },
     presence: { find: () => undefined },
-    verifyToken: (text) => text === token,
+    verifyToken: (text) => findOperator(text),
     status: () => ({ version: '1.2.3', startedAt, listening: [{ service: 'http', port: 8080 }], problems: [{ message: 'no loader' }] }),
     now: () => clock.now,
     emit: events.append,
