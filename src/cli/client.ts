@@ -2,10 +2,13 @@
 import { request } from 'undici'
 import { type BivouacError, ConflictError, InputError, MissingError, OutsideError } from '../boot/error.ts'
 
+export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+
 export type ApiClient = {
   /** The answer's JSON. Throws OutsideError when no server answers, and the server's own error by its class. */
   get: <T>(path: string) => Promise<T>
   post: <T>(path: string, body?: unknown) => Promise<T>
+  call: <T>(method: Method, path: string, body?: unknown) => Promise<T>
   /** Lines of a server-sent event stream's `data:` fields, until the caller stops; from behind the event `lastId` on, where one is given. */
   follow: (path: string, signal: AbortSignal, lastId?: string) => AsyncGenerator<string>
 }
@@ -13,7 +16,7 @@ export type ApiClient = {
 /** A client of the server at `base` (`http://127.0.0.1:8080`). The token is needed from other machines and for whatever writes. */
 export function createApiClient(base: string, token: string | undefined): ApiClient {
   const headers = token ? { authorization: `Bearer ${token}` } : {}
-  const call = async <T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> => {
+  const call = async <T>(method: Method, path: string, body?: unknown): Promise<T> => {
     const response = await reach(base, () =>
       request(base + path, {
         method,
@@ -29,6 +32,7 @@ export function createApiClient(base: string, token: string | undefined): ApiCli
   return {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
+    call,
     follow: (path, signal, lastId) => followEvents(base, path, { ...headers, ...(lastId !== undefined && { 'last-event-id': lastId }) }, signal),
   }
 }
@@ -59,7 +63,7 @@ async function reach<T>(base: string, call: () => Promise<T>): Promise<T> {
 }
 
 /** The server's problem+json as the error that it was there. */
-function toError(status: number, text: string, path: string): BivouacError {
+export function toError(status: number, text: string, path: string): BivouacError {
   const problem = parseProblem(text)
   const message = problem.detail ?? problem.title ?? `the server answered ${status} to ${path}`
   const code = problem.code ?? `http-${status}`

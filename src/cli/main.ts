@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { isConfigKey } from '../config.ts'
+import { addBootCommand } from './boot.ts'
 import { addConfigCommand } from './config.ts'
 import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
 import { addDepotCommand } from './depot.ts'
@@ -9,6 +10,7 @@ import { addExplainCommand } from './explain.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
+import { addProfileCommand, addStationCommand } from './record.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
@@ -47,6 +49,9 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addDepotCommand(program, context)
   addConfigCommand(program, context)
   addExplainCommand(program, context)
+  addStationCommand(program, context)
+  addProfileCommand(program, context)
+  addBootCommand(program, context)
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
   addTokenCommand(program, context)

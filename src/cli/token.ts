@@ -1,27 +1,52 @@
-// `bivouac token new`: a new operator token, shown once. Writes the state folder, so the server must not be running.
-import type { Command } from 'commander'
-import { openStore } from '../store/embedded.ts'
-import { createToken } from '../store/token.ts'
+// `bivouac token new|list|revoke`: operator tokens. Over the server when one runs, else in the state folder.
+import { type Command, Option } from 'commander'
+import { type Role, roles, type TokenInfo } from '../store/token.ts'
 import type { Context } from './context.ts'
-import { say, sayJson } from './output.ts'
+import { withManager } from './local-api.ts'
+import { formatTable, say, sayJson } from './output.ts'
 
 export function addTokenCommand(program: Command, context: () => Context): void {
-  program
-    .command('token')
-    .description('operator tokens, which writing and remote reading need')
-    .command('new')
-    .description('make a new operator token in place of the old one and show it once (stop the server first)')
-    .addHelpText('after', '\nExamples:\n  bivouac token new\n  bivouac token new --json')
-    .action(async () => {
-      const { config } = context().load()
-      const store = await openStore(config.state, { sync: true, now: Date.now })
-      try {
-        const token = await createToken(store.marks)
-        if (context().json) return sayJson({ token })
-        say(`New operator token, shown only now: ${token}`)
-        say('Use it as BIVOUAC_TOKEN in the environment of the bivouac command, or as "Authorization: Bearer …".')
-      } finally {
-        await store.close()
-      }
+  const token = program.command('token').description('operator tokens: writing needs one, and reading from elsewhere')
+  token
+    .command('new [name]')
+    .description('make a token and show it once; one of the same name is replaced')
+    .addOption(new Option('--role <role>', 'read: look; operate: next boots, saving, power; admin: everything').choices([...roles]).default('admin'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bivouac token new\n  bivouac token new night-shift --role operate\n  bivouac token new monitoring --role read --json',
+    )
+    .action((name: string | undefined, options: { role: Role }) => makeToken(context(), name ?? 'operator', options.role))
+  token
+    .command('list')
+    .description('all tokens by name and role; their texts are kept nowhere')
+    .addHelpText('after', '\nExamples:\n  bivouac token list')
+    .action(() => listTokens(context()))
+  token
+    .command('revoke <name>')
+    .description('take a token away')
+    .addHelpText('after', '\nExamples:\n  bivouac token revoke night-shift')
+    .action(async (name: string) => {
+      await withManager(context(), (call) => call('DELETE', `/api/v1/tokens/${encodeURIComponent(name)}`))
+      if (context().json) return sayJson({ revoked: name })
+      say(`${name} is no token any more`)
     })
+}
+
+async function makeToken(context: Context, name: string, role: Role): Promise<void> {
+  const { token } = await withManager(context, (call) => call<{ token: string }>('POST', '/api/v1/tokens', { name, role }))
+  if (context.json) return sayJson({ token, name, role })
+  say(`New ${role} token "${name}", shown only now: ${token}`)
+  say('Use it as BIVOUAC_TOKEN in the environment of the bivouac command, or as "Authorization: Bearer …".')
+}
+
+async function listTokens(context: Context): Promise<void> {
+  const tokens = await withManager(context, (call) => call<TokenInfo[]>('GET', '/api/v1/tokens'))
+  if (context.json) return sayJson(tokens)
+  if (!tokens.length) return say('no tokens yet: the first start of the server makes one')
+  say(
+    formatTable(
+      ['name', 'role', 'made', 'by'],
+      tokens.map(({ name, role, madeAt, by }) => [name, role, madeAt === null ? '-' : new Date(madeAt).toISOString(), by ?? '-']),
+    ),
+  )
 }

@@ -1,15 +1,17 @@
 // Stations, profiles, next boots and tokens, changed over the operator API. Called by app; the rules are store/edit's and store/next's.
+import type { Context } from 'hono'
 import { z } from 'zod'
 import { findMac, type Mac } from '../boot/address.ts'
 import { InputError, MissingError } from '../boot/error.ts'
-import { describeNext, type NextAsk, type NextBoot } from '../boot/next.ts'
+import { describeNext, type NextAsk, type NextBoot, orderNext } from '../boot/next.ts'
 import { nameSchema, profileSchema, type Records, type Station, stationSchema } from '../boot/record.ts'
-import type { ChangeEntry, RecordEditor } from '../store/edit.ts'
+import type { ChangeEntry, RecordChange, RecordEditor } from '../store/edit.ts'
 import type { NextBoots } from '../store/next.ts'
 import type { RecordBook, RecordKind } from '../store/record.ts'
 import { createToken, listTokens, localName, revokeToken, roles } from '../store/token.ts'
 import type { MarkStore } from '../store/port.ts'
-import type { RouteTable } from './route.ts'
+import type { HttpEnv } from './caller.ts'
+import { json, type RouteTable } from './route.ts'
 
 export type ManageDeps = {
   readonly records: Pick<RecordBook, 'current' | 'placeOf'>
@@ -20,6 +22,8 @@ export type ManageDeps = {
 
 /** A record's own keys: any of them, null takes one away. The record is checked as a whole by its schema before it is written. */
 const patchSchema = z.record(z.string(), z.unknown())
+/** Checked in full, nothing written: the answer is the files as they would be. */
+const dryRun = z.object({ dryRun: z.enum(['true', 'false']).optional() })
 const stationName = z.string().max(64)
 
 const nextSchema = z.strictObject({
@@ -57,19 +61,43 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
   const answer =
     kind === 'stations' ? stationView : z.object({ name: z.string(), builtIn: z.boolean(), record: profileSchema, stations: z.array(z.string()) })
   const view = (name: string): unknown => (kind === 'stations' ? viewStation(deps, name) : viewProfile(records.current(), deps, name))
-  const changed = async (change: Parameters<RecordEditor['apply']>[0][number], by: string, name = change.name): Promise<unknown> => {
-    await editor.apply([change], by)
+  const changed = async (c: Context<HttpEnv>, change: RecordChange, by: string, name = change.name): Promise<unknown> => {
+    const isDryRun = c.req.query('dryRun') === 'true'
+    const files = await editor.apply([change], by, { isDryRun })
+    if (isDryRun) return json({ dryRun: true, files })
     return change.action === 'remove' ? undefined : view(name)
   }
 
+  if (kind === 'stations')
+    add(
+      {
+        method: 'POST',
+        path: '/stations/import',
+        right: 'admin',
+        summary: 'Make or change many stations, all of them or none',
+        query: dryRun,
+        body: z.strictObject({ stations: z.array(z.looseObject({ name: nameSchema })).max(20_000) }),
+        answer: z.object({ made: z.number(), changed: z.number(), same: z.number() }).loose(),
+      },
+      ({ c, body, by }) => importStations(deps, body.stations, by, c.req.query('dryRun') === 'true'),
+    )
   if (kind === 'profiles')
     add({ method: 'GET', path: '/profiles', right: 'read', summary: 'All profiles, the built-in ones too', answer: z.array(answer) }, () =>
       [...records.current().profiles.keys()].sort().map(view),
     )
   add({ method: 'GET', path, right: 'read', summary: `One ${one}: its record and what it boots`, answer }, ({ part }) => view(nameOf(part)))
   add(
-    { method: 'POST', path: `/${kind}`, right: 'admin', summary: `Make a ${one}`, body: z.looseObject({ name: nameSchema }), answer, status: 201 },
-    ({ body: { name, ...value }, by }) => changed({ kind, name, action: 'create', value }, by),
+    {
+      method: 'POST',
+      path: `/${kind}`,
+      right: 'admin',
+      summary: `Make a ${one}`,
+      query: dryRun,
+      body: z.looseObject({ name: nameSchema }),
+      answer,
+      status: 201,
+    },
+    ({ c, body: { name, ...value }, by }) => changed(c, { kind, name, action: 'create', value }, by),
   )
   add(
     {
@@ -80,7 +108,7 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
       body: patchSchema,
       answer,
     },
-    ({ body, by, part }) => changed({ kind, name: nameOf(part), action: 'change', patch: body }, by),
+    ({ c, body, by, part }) => changed(c, { kind, name: nameOf(part), action: 'change', patch: body }, by),
   )
   add(
     {
@@ -91,16 +119,33 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
       body: z.strictObject({ to: nameSchema }),
       answer,
     },
-    ({ body, by, part }) => changed({ kind, name: nameOf(part), action: 'rename', to: body.to }, by, body.to),
+    ({ c, body, by, part }) => changed(c, { kind, name: nameOf(part), action: 'rename', to: body.to }, by, body.to),
   )
-  add({ method: 'DELETE', path, right: 'admin', summary: `Remove a ${one}` }, ({ by, part }) =>
-    changed({ kind, name: nameOf(part), action: 'remove' }, by),
+  add({ method: 'DELETE', path, right: 'admin', summary: `Remove a ${one}`, query: dryRun }, ({ c, by, part }) =>
+    changed(c, { kind, name: nameOf(part), action: 'remove' }, by),
   )
   add(
     { method: 'GET', path: `${path}/history`, right: 'read', summary: `Who changed this ${one}, newest last`, answer: z.array(entryView) },
     ({ part }): readonly ChangeEntry[] =>
       editor.history(kind, kind === 'stations' ? (tryFind(records.current(), part(one))?.name ?? part(one)) : part(one)),
   )
+}
+
+/** Names that are known are changed, the others made. */
+async function importStations(
+  { records, editor }: ManageDeps,
+  stations: readonly { name: string }[],
+  by: string,
+  isDryRun: boolean,
+): Promise<object> {
+  const known = new Set(records.current().stations.map(({ name }) => name))
+  const changes = stations.map(
+    ({ name, ...value }): RecordChange =>
+      known.has(name) ? { kind: 'stations', name, action: 'change', patch: value } : { kind: 'stations', name, action: 'create', value },
+  )
+  const files = await editor.apply(changes, by, { isDryRun })
+  const made = files.filter(({ before }) => before === undefined).length
+  return { made, changed: files.length - made, same: stations.length - files.length, ...(isDryRun && { dryRun: true, files }) }
 }
 
 function addNextRoutes(add: Add, deps: ManageDeps): void {
@@ -121,12 +166,15 @@ function addNextRoutes(add: Add, deps: ManageDeps): void {
       path: '/next',
       right: 'operate',
       summary: 'Order what stations boot next, all of them or none; only their call-back ends it',
+      query: dryRun,
       body: nextSchema.extend({ stations: z.array(stationName).min(1).max(1000) }),
       answer: z.array(nextView),
     },
-    async ({ body: { stations, ...wish }, by }) => {
+    async ({ c, body: { stations, ...wish }, by }) => {
       const macs = stations.map(firstMac)
-      await next.order(macs, ask(wish, by))
+      const order = ask(wish, by)
+      if (c.req.query('dryRun') === 'true') return macs.map((mac) => viewNext(records.current(), mac, orderNext(order, Date.now())))
+      await next.order(macs, order)
       return macs.map((mac) => viewNext(records.current(), mac, next.current().get(mac)))
     },
   )

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { findMac } from '../boot/address.ts'
 import { ConflictError, InputError, MissingError } from '../boot/error.ts'
 import { builtInProfiles, nameSchema, type Profile, type Station } from '../boot/record.ts'
 import { codeOf } from './atomic.ts'
@@ -21,6 +22,9 @@ export type RecordChange = { readonly kind: RecordKind; readonly name: string } 
   | { readonly action: 'remove' }
 )
 
+/** One file before and after; undefined: not there. */
+export type FileEdit = { readonly file: string; readonly before: string | undefined; readonly after: string | undefined }
+
 /** Who changed what, when. `keys` are the keys that a change named. */
 export type ChangeEntry = {
   readonly at: number
@@ -36,10 +40,10 @@ export type ChangeEntry = {
 
 export type RecordEditor = {
   /**
-   * Carries out all changes or none; resolves when they are durable and in force. Throws InputError (MistakesError) for a record that would be
+   * Carries out all changes or none (`isDryRun`: none, checked all the same) and answers which files they change; resolves when they are durable and in force. Throws InputError (MistakesError) for a record that would be
    * wrong, ConflictError for a name or MAC that another has, MissingError for a record that is not there or is no file.
    */
-  readonly apply: (changes: readonly RecordChange[], by: string) => Promise<void>
+  readonly apply: (changes: readonly RecordChange[], by: string, options?: { readonly isDryRun?: boolean }) => Promise<readonly FileEdit[]>
   /** Newest last, at most `limit`. */
   readonly history: (kind?: RecordKind, name?: string, limit?: number) => readonly ChangeEntry[]
   readonly close: () => Promise<void>
@@ -61,29 +65,30 @@ export async function openEditor({ depot, state, records, now }: EditorOptions):
   const known = [...entries]
   let running: Promise<unknown> = Promise.resolve()
 
-  async function apply(changes: readonly RecordChange[], by: string): Promise<void> {
+  async function apply(changes: readonly RecordChange[], by: string, isDryRun: boolean): Promise<readonly FileEdit[]> {
     // What was edited by hand a moment ago is looked at too.
     await records.reload()
     const drafts: Draft[] = []
     const told: ChangeEntry[] = []
     for (const change of changes) told.push(await draftChange(depot, records, drafts, change, { at: now(), by }))
     checkDrafts(records, drafts)
+    const edits = drafts.filter(({ text, before }) => text !== before).map(({ file, before, text }) => ({ file, before, after: text }))
+    if (isDryRun) return edits
     await transactions.commit(
-      drafts.flatMap(({ file, text, before }): FileChange[] => {
-        const path = join(depot, file)
-        if (text === before) return []
-        return text === undefined ? [{ path, gone: true }] : [{ path, bytes: text }]
-      }),
+      edits.map(
+        ({ file, after }): FileChange => (after === undefined ? { path: join(depot, file), gone: true } : { path: join(depot, file), bytes: after }),
+      ),
     )
     await records.reload()
     known.push(...told)
     known.splice(0, known.length - maxHistory)
     await journal.append(told)
+    return edits
   }
 
   return {
-    apply(changes, by) {
-      const mine = running.then(() => apply(changes, by))
+    apply(changes, by, { isDryRun = false } = {}) {
+      const mine = running.then(() => apply(changes, by, isDryRun))
       running = mine.catch(() => undefined)
       return mine
     },
@@ -121,7 +126,7 @@ async function draftChange(
     return { ...entry, to: change.to }
   }
   const before = profileOf(kind, draft)
-  draft.text = patchYaml(draft.text ?? '', adaptMac(kind, draft.text ?? '', change.patch), draft.file)
+  draft.text = patchRecord(draft, change.patch)
   const after = profileOf(kind, draft)
   return { ...entry, keys: Object.keys(change.patch), ...(before !== after && { profile: [before, after] as const }) }
 }
@@ -161,10 +166,23 @@ function renameDraft(records: RecordBook, drafts: Draft[], draft: Draft, to: str
   })
 }
 
-/** A file says `mac:` or `macs:`, not both. */
-function adaptMac(kind: RecordKind, text: string, patch: Patch): Patch {
-  if (kind !== 'stations' || !('macs' in patch)) return patch
-  return /^mac:/m.test(text) ? { ...patch, mac: null } : patch
+/** A file says `mac:` or `macs:`, not both: one address goes where it says mac, more of them take its line. */
+function patchRecord({ kind, text = '', file }: Draft, patch: Patch): string {
+  const written = /^mac:([ \t]*)("[^"]*"|'[^']*'|[^\s#]+)/m
+  if (kind !== 'stations' || !Array.isArray(patch.macs) || !written.test(text)) return patchYaml(text, patch, file)
+  const { macs, ...rest } = patch
+  const wanted = (macs as unknown[]).map(String)
+  if (wanted.length === 1) return patchYaml(text, isSameMac(written.exec(text)?.[2], wanted[0]) ? rest : { mac: wanted[0], ...rest }, file)
+  return patchYaml(
+    text.replace(written, (_, blanks: string) => `macs:${blanks}[${wanted.join(', ')}]`),
+    patch,
+    file,
+  )
+}
+
+const isSameMac = (one = '', other = ''): boolean => {
+  const mac = findMac(one.replace(/["']/g, ''))
+  return mac !== undefined && mac === findMac(other)
 }
 
 /** Every record as it would be: right by itself, and no name or MAC twice. */

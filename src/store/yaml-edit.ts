@@ -1,6 +1,6 @@
 // Changes keys of a YAML file and leaves the rest as its writer left it: comments, order, blank lines, quotes. Used by store/edit and importers.
 // A plain value is replaced in its place and a new key put at the end, to the byte; deeper changes go through the document, which may move blanks.
-import { type Document, isMap, isScalar, isSeq, parseDocument, stringify } from 'yaml'
+import { type Document, isMap, isNode, isScalar, type Node, parseDocument, stringify, visit } from 'yaml'
 import { InputError } from '../boot/error.ts'
 
 /** New values by key, deeper blocks merged; null takes a key away (JSON merge patch, RFC 7396). */
@@ -63,9 +63,18 @@ function appendKey(text: string, { contents }: Document, path: readonly string[]
 
 function changeDocument(document: Document, path: readonly string[], value: unknown): string {
   if (document.contents === null) document.contents = document.createNode({}) as never
-  if (value === null) document.deleteIn(path)
+  if (value === null) removeKey(document, path)
   else document.setIn(path, typeof value === 'object' ? nodeOf(document, value) : value)
   return document.toString(documentStyle)
+}
+
+/** What is said above the first key is mostly said of the whole file. */
+function removeKey(document: Document, path: readonly string[]): void {
+  const first = isMap(document.contents) ? document.contents.items[0]?.key : undefined
+  const isFirst = path.length === 1 && isScalar(first) && first.value === path[0]
+  const [about, above] = [document.commentBefore, isFirst && isNode(first) ? first.commentBefore : undefined]
+  document.deleteIn(path)
+  if (above) document.commentBefore = about ? `${about}\n\n${above}` : above
 }
 
 const plainStyle = { lineWidth: 0 } as const
@@ -79,8 +88,11 @@ const isSame = (document: Document, path: readonly string[], value: unknown): bo
 /** Short lists of plain words stand on one line, as people write them. */
 function nodeOf(document: Document, value: unknown): unknown {
   const node = document.createNode(value)
-  const isShort = Array.isArray(value) && value.every((one) => typeof one !== 'object') && stringify(value).length < 100
-  if (isShort && isSeq(node)) node.flow = true
+  visit(node as Node, {
+    Seq(_, seq) {
+      if (seq.items.every(isScalar) && stringify(seq.toJSON()).length < 100) seq.flow = true
+    },
+  })
   return node
 }
 

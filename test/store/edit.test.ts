@@ -35,6 +35,7 @@ labels:
     const after = patchYaml(text, { profile: null, group: 'kiosk', labels: { room: 'b1', owner: null, floor: '2' } }, 'f')
     expect(parse(after)).toEqual({ macs: ['52:54:00:00:00:01'], labels: { room: 'b1', floor: '2' }, group: 'kiosk' })
     expect(after).toContain('# left card')
+    expect(patchYaml(text, { macs: null }, 'f')).toMatch(/^# the kiosk by the door\n/)
   })
 
   it('does not touch a file that is no block of keys', () => {
@@ -108,7 +109,7 @@ describe('the editor', () => {
   it('keeps comments, and takes macs in place of mac', async () => {
     const { editor, read } = await open({ 'stations/a.yaml': a })
     await editor.apply([{ kind: 'stations', name: 'a', action: 'change', patch: { macs: ['52:54:00:00:00:01', '52:54:00:00:00:02'] } }], 'anna')
-    expect(await read('stations/a.yaml')).toBe('profile: local # as ever\nmacs: [52:54:00:00:00:01, 52:54:00:00:00:02]\n')
+    expect(await read('stations/a.yaml')).toBe('macs: [52:54:00:00:00:01, 52:54:00:00:00:02]\nprofile: local # as ever\n')
   })
 
   const refusals: [string, Parameters<Awaited<ReturnType<typeof open>>['editor']['apply']>[0], RegExp][] = [

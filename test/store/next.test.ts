@@ -21,7 +21,7 @@ function open(marks: MarkStore = createMemoryStore().marks) {
     at += laterMs
     next.see({ at, kind, mac, ...(detail && { detail }) })
   }
-  return { next, see, marks, kinds: () => events.map(({ kind }) => kind), later: (ms: number) => void (at += ms) }
+  return { next, see, marks, kinds: () => events.map(({ kind }) => kind), later: (ms: number) => see('stalled', ms) }
 }
 
 describe('orders for next boots', () => {
