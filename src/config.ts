@@ -95,6 +95,11 @@ function makeConfig(raw: RawConfig, baseOf: (key: string) => string): Config {
     mirror: { ...without(raw.mirror), ...(raw.mirror.credentials && { credentials: resolve(baseOf('mirror.credentials'), raw.mirror.credentials) }) },
     overlays: raw.overlays,
     dhcp: raw.dhcp,
+    dnsmasq: {
+      ...raw.dnsmasq,
+      hosts: raw.dnsmasq.hosts.map((path) => resolve(baseOf('dnsmasq.hosts'), path)),
+      dhcphosts: raw.dnsmasq.dhcphosts.map((path) => resolve(baseOf('dnsmasq.dhcphosts'), path)),
+    },
     cacheMegabytes: raw.cacheMegabytes,
     loaderScript: raw.loaderScript,
     networks,
@@ -109,7 +114,7 @@ const without = <T extends object>(table: T): Present<T> =>
   Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined)) as Present<T>
 
 /** Keys that are shown as the absolute paths that they mean. */
-const folderKeys: ReadonlySet<string> = new Set(['depot', 'state', 'packages.root', 'mirror.credentials'])
+const folderKeys: ReadonlySet<string> = new Set(['depot', 'state', 'packages.root', 'mirror.credentials', 'dnsmasq.hosts', 'dnsmasq.dhcphosts'])
 
 /** What was said, where something was said; else what is in force. */
 function listValues(config: Config, { value, sourceOf }: Layered): LoadedConfig['values'] {

@@ -7,8 +7,10 @@ import type { Content } from './boot/content.ts'
 import type { BootEvent, Emit } from './boot/event.ts'
 import { InputError } from './boot/error.ts'
 import type { Station } from './boot/record.ts'
+import { reservedMacs } from './boot/reserve.ts'
 import type { Config } from './config.ts'
 import { type DhcpServer, startDhcp } from './dhcp/server.ts'
+import { createHostFileReader } from './dnsmasq/source.ts'
 import { createApp } from './http/app.ts'
 import type { AppDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
@@ -119,6 +121,13 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick
     dhcp = server
   }
   const leases: AppDeps['leases'] = {
+const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Config) => ({
+  depot,
+  networks,
+  now: Date.now,
+  ...((hosts.length > 0 || dhcphosts.length > 0) && { hostFiles: createHostFileReader({ hosts, dhcphosts, networks }) }),
+})
+
     findByMac: (mac) => dhcp?.leases.findByMac(mac),
     findMac: (ip) => dhcp?.leases.findMac(ip),
     list: () => dhcp?.leases.list() ?? [],
@@ -156,7 +165,7 @@ function openStationLoaders({ artifacts, publisher }: IpxeTools, closers: Closer
 
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
 export async function createLocalGate(config: Config): Promise<LocalGate> {
-  const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
+  const records = await openRecords({ ...recordOptions(config), emit: () => {} })
   const { gate, loaders, scripts } = createRooms(config, records, () => {})
   return { gate, records, loaders, scripts, close: records.close }
 }
@@ -291,7 +300,7 @@ async function openDhcp({ config, rooms, store, records, emit, warnings, listeni
     httpPort: config.http.port,
     ...(config.http.url && { httpBase: config.http.url }),
     sync: config.dhcp.sync,
-    reservedFor: (ip) => records.current().stationByAddress.get(ip)?.macs ?? [],
+    reservedFor: (ip) => reservedMacs(records.current(), ip),
     onReceiveBuffer: (bytes) => {
       if (bytes < smallBufferBytes)
         warnings.push(

@@ -17,6 +17,7 @@ const mayImport: Record<string, readonly string[]> = {
   release: ['boot', 'store', 'alpine', 'apk', 'upstream'],
   overlay: ['boot', 'store', 'alpine', 'apk'],
   nfs: ['boot', 'store'],
+  dnsmasq: ['boot', 'store'],
   tftp: ['boot'],
   station: ['boot', 'store', 'ipxe', 'alpine', 'overlay', 'mirror', 'release'],
   media: ['boot', 'store', 'alpine', 'apk', 'mirror', 'overlay', 'release', 'ipxe'],
@@ -40,6 +41,7 @@ const mayImport: Record<string, readonly string[]> = {
     'overlay',
     'nfs',
     'media',
+    'dnsmasq',
   ],
   cli: [
     'server',
@@ -58,6 +60,7 @@ const mayImport: Record<string, readonly string[]> = {
     'overlay',
     'nfs',
     'media',
+    'dnsmasq',
   ],
   runtime: [],
 }

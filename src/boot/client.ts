@@ -30,6 +30,9 @@ export type Client = {
   readonly uuid?: string
   readonly vendorClass?: string
   readonly userClass?: string
+  /** Option 61 as hex, and the name that it claims (option 12): lines of dnsmasq's host files may go by them. */
+  readonly clientId?: string
+  readonly hostname?: string
   /** The vendor class begins with `HTTPClient` (UEFI HTTP Boot). */
   readonly isHttpBoot: boolean
   /** iPXE feature 0x13 (HTTP) in option 175. */

@@ -5,6 +5,7 @@ import type { Client, Facts } from './client.ts'
 import { type Firmware, findQuirk, firmwareByArch, type OfferForm } from './firmware.ts'
 import { because, butNot, type Choice, chooseProfile, type Reason } from './match.ts'
 import type { AlpineProfile, Profile, Records, Release, Site } from './record.ts'
+import { reserve } from './reserve.ts'
 
 /** Which address the client is to have: its record's, any of the pool, or none of ours (proxy mode). */
 export type AddressChoice = { readonly from: 'record'; readonly ip: Ipv4 } | { readonly from: 'pool' } | { readonly from: 'elsewhere' }
@@ -16,6 +17,7 @@ export type Decision =
       readonly kind: 'lease'
       readonly address: AddressChoice
       readonly hostname?: string
+      readonly leaseSeconds?: number
       readonly why: readonly Reason[]
       readonly trouble?: string
     }
@@ -23,6 +25,7 @@ export type Decision =
       readonly kind: 'loader'
       readonly address: AddressChoice
       readonly hostname?: string
+      readonly leaseSeconds?: number
       readonly arch: number
       readonly via: Firmware['via']
       /** Its name in the library. */
@@ -37,6 +40,7 @@ export type Decision =
       readonly kind: 'script'
       readonly address: AddressChoice
       readonly hostname?: string
+      readonly leaseSeconds?: number
       readonly url: string
       readonly profile: string
       readonly why: readonly Reason[]
@@ -57,9 +61,16 @@ export const loaderMemoryMs = 120_000
 
 /** What this DHCP client gets. */
 export function decide(client: Client, around: Surroundings): Decision {
-  const choice = chooseProfile(client.mac, { ...(client.uuid && { uuid: client.uuid }) }, around.records, around.site)
+  const chosen = chooseProfile(client.mac, { ...(client.uuid && { uuid: client.uuid }) }, around.records, around.site)
   const isProxy = client.arrival.mode === 'proxy'
-  const base = { address: chooseAddress(choice, isProxy), ...(choice.station && { hostname: choice.station.hostname ?? choice.station.name }) }
+  const reserved = reserve(client, chosen.station, around.records)
+  const choice = { ...chosen, why: [...chosen.why, ...reserved.why] }
+  if (reserved.isIgnored) return { kind: 'ignore', why: choice.why }
+  const base = {
+    address: chooseAddress(reserved.address, isProxy),
+    ...(reserved.hostname !== undefined && { hostname: reserved.hostname }),
+    ...(reserved.leaseSeconds !== undefined && { leaseSeconds: reserved.leaseSeconds }),
+  }
   const nothing = (why: Reason[], trouble?: string): Decision => ({
     ...(isProxy ? { kind: 'ignore' } : { kind: 'lease', ...base }),
     why: [...choice.why, ...why],
@@ -75,9 +86,9 @@ export function decide(client: Client, around: Surroundings): Decision {
   return offerLoader(client, around, base, [...choice.why, scripted], nothing)
 }
 
-function chooseAddress({ station }: Choice, isProxy: boolean): AddressChoice {
+function chooseAddress(ip: Ipv4 | undefined, isProxy: boolean): AddressChoice {
   if (isProxy) return { from: 'elsewhere' }
-  return station?.address ? { from: 'record', ip: station.address } : { from: 'pool' }
+  return ip ? { from: 'record', ip } : { from: 'pool' }
 }
 
 /** Our own loader gets the script; a foreign iPXE by the site's setting, unless it has just come from the loader that we gave it. */
@@ -95,7 +106,7 @@ function wantsScript(client: Client, { site, sinceLoaderMs }: Surroundings): Rea
 function offerLoader(
   client: Client,
   around: Surroundings,
-  base: { address: AddressChoice; hostname?: string },
+  base: { address: AddressChoice; hostname?: string; leaseSeconds?: number },
   why: Reason[],
   nothing: (why: Reason[], trouble?: string) => Decision,
 ): Decision {

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { type Ipv4, type Mac, parseIpv4, parseMac } from './address.ts'
 import type { Quirk } from './firmware.ts'
+import type { ReservationTable } from './reservation.ts'
 import type { NextBoot } from './next.ts'
 
 /** Turns a parser that throws into a zod step with the parser's own message. */
@@ -199,13 +200,22 @@ export type Records = {
   readonly releases: readonly Release[]
   /** Orders for next boots, under the MAC that they were given for. */
   readonly nextByMac?: ReadonlyMap<Mac, NextBoot>
+  /** Lines of dnsmasq's host files, where the site has such. */
+  readonly reservations?: ReservationTable
+  /** Stations that no record but such a line makes: name → where it stands (`dhcphosts:12`). */
+  readonly stationSources?: ReadonlyMap<string, string>
 }
 
 /** Builds the look-up tables. Built-in profiles are added where no record has their name. */
-export function indexRecords(stations: readonly Station[], profiles: readonly Profile[], releases: readonly Release[]): Records {
+export function indexRecords(
+  stations: readonly Station[],
+  profiles: readonly Profile[],
+  releases: readonly Release[],
+  borrowed: Pick<Records, 'reservations' | 'stationSources'> = {},
+): Records {
   const byName = new Map([...builtInProfiles, ...profiles].map((profile) => [profile.name, profile]))
   const stationByMac = new Map(stations.flatMap((station) => station.macs.map((mac) => [mac, station] as const)))
   // The first of two with the same address, which is a mistake that lintNetworks tells.
   const stationByAddress = new Map([...stations].reverse().flatMap((station) => (station.address ? [[station.address, station] as const] : [])))
-  return { stations, stationByMac, stationByAddress, profiles: byName, releases }
+  return { stations, stationByMac, stationByAddress, profiles: byName, releases, ...borrowed }
 }

@@ -1,9 +1,10 @@
 // The configuration's keys: what each may hold and what it is when nothing is said. Reference for people: docs/configuration.md.
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import type { Ipv4 } from '../boot/address.ts'
 import { firmwareByArch, type Quirk } from '../boot/firmware.ts'
 import { type Network, networkSchema } from '../boot/network.ts'
-import { depotPathSchema, nameSchema, type Site } from '../boot/record.ts'
+import { depotPathSchema, ipv4Schema, nameSchema, type Site } from '../boot/record.ts'
 
 const folderSchema = z.string().min(1).max(4096)
 const portSchema = z.number().int().min(0).max(65535)
@@ -152,6 +153,18 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   dhcp: z.strictObject({ sync: z.boolean().default(true) }).prefault({}),
+  dnsmasq: z
+    .strictObject({
+      /** Files or folders. */
+      hosts: z.array(folderSchema).max(64).default([]),
+      dhcphosts: z.array(folderSchema).max(64).default([]),
+      /** `true`: DHCP and DNS are dnsmasq's, which we write for, start and keep running. */
+      engine: z.boolean().default(false),
+      program: folderSchema.default('dnsmasq'),
+      /** Name servers that dnsmasq asks; none: those of /etc/resolv.conf. */
+      servers: z.array(ipv4Schema).max(16).default([]),
+    })
+    .prefault({}),
   cacheMegabytes: z.number().int().min(0).max(1_048_576).default(128),
   networks: z.array(networkSchema).max(256).default([]),
   default: nameSchema.default('alpine'),
@@ -202,6 +215,14 @@ export type Config = {
     readonly saveMegabytes: number
   }
   readonly dhcp: { readonly sync: boolean }
+  /** Host files in dnsmasq's form, absolute; and dnsmasq as the engine of DHCP and DNS. */
+  readonly dnsmasq: {
+    readonly hosts: readonly string[]
+    readonly dhcphosts: readonly string[]
+    readonly engine: boolean
+    readonly program: string
+    readonly servers: readonly Ipv4[]
+  }
   readonly cacheMegabytes: number
   /** Whose script a loader under a station's path carries: the one it was built with, or the station's own. */
   readonly loaderScript: 'site' | 'station'

@@ -14,6 +14,8 @@ export type Ask = {
   readonly address: AddressChoice
   readonly wanted: number | undefined
   readonly askedSeconds: number | undefined
+  /** This client's own lease time, in place of the network's. */
+  readonly leaseSeconds?: number | undefined
   readonly hostname: string | undefined
   /** Option 61 as hex. */
   readonly clientId: string | undefined
@@ -47,8 +49,8 @@ export type Book = {
 export type BookOptions = {
   readonly network: Network
   readonly now: () => number
-  /** The MACs of the station whose record has this address; empty for none. */
-  readonly reservedFor?: ((ip: Ipv4) => readonly Mac[]) | undefined
+  /** The MACs of the station whose record has this address, none for one that is known by something else; undefined: it is anybody's. */
+  readonly reservedFor?: ((ip: Ipv4) => readonly Mac[] | undefined) | undefined
   /** Called with each lease that must be written down. */
   readonly onChange: (lease: Lease) => void
 }
@@ -68,7 +70,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
 
   const isReserved = (ip: number, mac: Mac) => {
     const macs = reservedFor?.(addressText(ip))
-    return macs !== undefined && macs.length > 0 && !macs.includes(mac)
+    return macs !== undefined && !macs.includes(mac)
   }
   const isFit = (ip: number, mac: Mac, at: number) => {
     const claimant = holdings.ofIp(ip, at)?.claimant
@@ -89,7 +91,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
     if (!holding || holding.state === 'free' || holding.state === 'offered') return true
     if (holding.state === 'declined') return false
     const holder = holding.mac as Mac
-    if (holder === mac || reservedFor?.(addressText(ip)).includes(holder)) return true
+    if (holder === mac || reservedFor?.(addressText(ip))?.includes(holder)) return true
     holding.claimant = mac
     return false
   }
@@ -106,7 +108,7 @@ export function createBook({ network, now, reservedFor, onChange }: BookOptions)
   }
 
   const secondsOf = (ask: Ask, ip: number, at: number): number => {
-    const seconds = Math.max(leastSeconds, Math.min(ask.askedSeconds ?? forever, network.leaseSeconds))
+    const seconds = Math.max(leastSeconds, Math.min(ask.askedSeconds ?? forever, ask.leaseSeconds ?? network.leaseSeconds))
     const own = recorded(ask)
     if (own === undefined || own === ip) return seconds
     // An address for the time being: the client is to come back when its own may be free.

@@ -32,6 +32,9 @@ export function readClient({ options }: Packet, mac: Mac, arrival: Arrival): Cli
   const uuid = readUuid(options)
   if (uuid !== undefined) client.uuid = uuid
   if (vendorClass !== undefined) client.vendorClass = vendorClass
+  const [clientId, hostname] = [readOption(options, option.clientId), printable(readOption(options, option.hostName))]
+  if (clientId?.length) client.clientId = Buffer.from(clientId.subarray(0, textMax)).toString('hex')
+  if (hostname) client.hostname = hostname
   if (userClasses.length) client.userClass = printable(userClasses.join(',')) as string
   return client
 }

@@ -249,6 +249,7 @@ function makeAsk({ packet: { options }, client }: Question, decision: Exclude<De
     address: decision.address,
     wanted: readOption(options, option.requestedAddress),
     askedSeconds: readOption(options, option.leaseSeconds),
+    leaseSeconds: decision.leaseSeconds,
     hostname:
       decision.hostname ??
       readOption(options, option.hostName)

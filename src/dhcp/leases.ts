@@ -25,8 +25,8 @@ export type LeasesOptions = {
   readonly networks: readonly Network[]
   readonly store: LeaseStore
   readonly now: () => number
-  /** The MACs of the station whose record has this address; empty for none. Such an address is never given to others. */
-  readonly reservedFor?: ((ip: Ipv4) => readonly Mac[]) | undefined
+  /** The MACs of the station whose record has this address, undefined for none. Such an address is never given to others. */
+  readonly reservedFor?: ((ip: Ipv4) => readonly Mac[] | undefined) | undefined
 }
 
 /** How many unwritten changes are kept while the store fails. */

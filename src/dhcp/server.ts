@@ -29,7 +29,7 @@ export type DhcpOptions = {
   /** Wait until a lease is durable before its ACK goes out. */
   readonly sync: boolean
   /** The MACs of the station whose record has this address: the pool gives it to nobody else. */
-  readonly reservedFor?: (ip: Ipv4) => readonly Mac[]
+  readonly reservedFor?: (ip: Ipv4) => readonly Mac[] | undefined
   /** The receive buffer that the kernel granted; 4 MB were asked for. */
   readonly onReceiveBuffer?: (bytes: number) => void
   readonly ports?: { readonly server: number; readonly client: number; readonly proxy: number }

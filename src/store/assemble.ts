@@ -1,6 +1,8 @@
 // Single records → the records in force, and what is wrong between them: a name or a MAC that two of them claim. Used by store/record. Pure.
 import type { Mac } from '../boot/address.ts'
 import { indexRecords, type Profile, type Records, type Station } from '../boot/record.ts'
+import type { Reservation, ReservationPlace } from '../boot/reservation.ts'
+import { mergeReservations } from '../boot/reserve.ts'
 import type { RecordFile } from './folder.ts'
 import type { Finding } from './mistake.ts'
 import { placeIn } from './record-file.ts'
@@ -16,18 +18,28 @@ export type Assembled = {
 }
 
 /** Where two claim a name, the first file keeps it; where two stations claim a MAC, the first by name keeps it and the other goes without. */
-export function assembleRecords(stationFiles: readonly InForce<Station>[], profileFiles: readonly InForce<Profile>[], scan: ReleaseScan): Assembled {
+export function assembleRecords(
+  stationFiles: readonly InForce<Station>[],
+  profileFiles: readonly InForce<Profile>[],
+  scan: ReleaseScan,
+  borrowed?: { readonly lines: readonly Reservation[]; readonly places: readonly ReservationPlace[] },
+): Assembled {
   const stations = keepFirst(stationFiles)
   const profiles = keepFirst(profileFiles)
   const macs = shareMacs([...stations.byName.values()])
   const mistakes = scan.mistakes.map((mistake) => ({ ...mistake, severity: 'error' as const }))
+  const merged = borrowed && mergeReservations(macs.stations, borrowed.lines, borrowed.places)
+  const conflicts = (merged?.conflicts ?? []).map(
+    ({ code, message, line: { file, line } }): Finding => ({ code, message, severity: 'warning', file, line }),
+  )
   return {
     records: indexRecords(
-      macs.stations,
+      [...macs.stations, ...(merged?.stations ?? [])],
       [...profiles.byName.values()].map(({ record }) => record),
       scan.releases,
+      merged && { reservations: merged.reservations, stationSources: merged.stationSources },
     ),
-    problems: [...stations.problems, ...profiles.problems, ...macs.problems, ...mistakes],
+    problems: [...stations.problems, ...profiles.problems, ...macs.problems, ...mistakes, ...conflicts],
     stationFiles: stations.byName,
     profileFiles: profiles.byName,
   }

@@ -5,6 +5,7 @@ import type { Place } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import { lintNetworks, type Network } from '../boot/network.ts'
 import type { Records } from '../boot/record.ts'
+import type { Reservation } from '../boot/reservation.ts'
 import { type Assembled, assembleRecords } from './assemble.ts'
 import { createLossWatch, createReleaseReader } from './depot.ts'
 import { createFolderReader } from './folder.ts'
@@ -20,6 +21,17 @@ export type RecordOptions = Partial<WatchOptions> & {
   readonly networks?: readonly Network[]
   readonly emit: Emit
   readonly now: () => number
+  /** Host files in dnsmasq's form, whose lines stand beside the records. */
+  readonly hostFiles?: HostFiles
+}
+
+/** The lines of other files that count as records. Reading them is another room's work (dnsmasq/source). */
+export type HostFiles = {
+  /** Looks at the files; answers whether something changed. Never throws. */
+  readonly scan: (isForced: boolean) => Promise<boolean>
+  readonly reservations: () => readonly Reservation[]
+  readonly problems: () => readonly Finding[]
+  readonly folders: () => readonly string[]
 }
 
 /** Something wrong in the depot. Its file is not in force as it stands; what is in force instead is the last good reading of it. */
@@ -40,7 +52,7 @@ export interface RecordBook {
 export type RecordKind = 'stations' | 'profiles'
 
 /** Reads the depot and watches it until `close`. A depot that is not there yet is an empty one. Never throws. */
-export async function openRecords({ depot, networks = [], emit, now, ...timing }: RecordOptions): Promise<RecordBook> {
+export async function openRecords({ depot, networks = [], emit, now, hostFiles, ...timing }: RecordOptions): Promise<RecordBook> {
   const stations = createFolderReader(depot, 'stations', readStation)
   const profiles = createFolderReader(depot, 'profiles', readProfile)
   const releases = createReleaseReader(depot)
@@ -53,19 +65,21 @@ export async function openRecords({ depot, networks = [], emit, now, ...timing }
 
   async function scan(isForced: boolean): Promise<void> {
     const lost = await findLoss()
-    const changes = lost ? [] : await Promise.all([stations.scan(isForced), profiles.scan(isForced), releases.scan()])
+    const changes = lost ? [] : await Promise.all([stations.scan(isForced), profiles.scan(isForced), releases.scan(), hostFiles?.scan(isForced)])
     if (isClosed) return
     const isChanged = changes.some(Boolean)
-    if (isChanged) assembled = assembleRecords(stations.files(), profiles.files(), releases.last())
+    const borrowed = hostFiles && { lines: hostFiles.reservations(), places: networks }
+    if (isChanged) assembled = assembleRecords(stations.files(), profiles.files(), releases.last(), borrowed)
     const isNews = settleProblems(lost ? [lost] : []) || isChanged
-    watched.follow(foldersOf(depot, releases.last()))
+    watched.follow([...foldersOf(depot, releases.last()), ...(hostFiles?.folders() ?? [])])
     if (isNews) callAll(listeners)
   }
 
   function settleProblems(lost: readonly Finding[]): boolean {
     const before = JSON.stringify(problems)
     const outside = lintStations(networks, assembled)
-    problems = [...lost, ...stations.problems(), ...profiles.problems(), ...releases.problems(), ...assembled.problems, ...outside]
+    const lines = hostFiles?.problems() ?? []
+    problems = [...lost, ...stations.problems(), ...profiles.problems(), ...releases.problems(), ...assembled.problems, ...outside, ...lines]
     told = tellProblems(told, problems.map(withState), (event) => emit({ at: now(), ...event }))
     return JSON.stringify(problems) !== before
   }
@@ -108,7 +122,9 @@ function placeOf({ stationFiles, profileFiles }: Assembled, kind: RecordKind, na
 
 /** Stations against the networks: the core's lint, with the places where the addresses were written. */
 function lintStations(networks: readonly Network[], assembled: Assembled): Finding[] {
-  return lintNetworks(networks, assembled.records.stations)
+  // What lines of host files say wrong is told where they are read.
+  const own = assembled.records.stations.filter(({ name }) => !assembled.records.stationSources?.has(name))
+  return lintNetworks(networks, own)
     .filter(({ path }) => path.startsWith('stations/'))
     .map(({ code, message, severity, path }) => {
       return { code, message, severity, ...placeOf(assembled, 'stations', path.slice('stations/'.length), ['address']) }

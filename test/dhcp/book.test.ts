@@ -19,7 +19,7 @@ let written: Lease[]
 let reserved: Record<string, Mac[]>
 let book: Book
 const makeBook = (of = network) =>
-  createBook({ network: of, now: () => clock, reservedFor: (one) => reserved[one] ?? [], onChange: (lease) => written.push(lease) })
+  createBook({ network: of, now: () => clock, reservedFor: (one) => reserved[one], onChange: (lease) => written.push(lease) })
 
 beforeEach(() => {
   clock = startOfTests

@@ -78,7 +78,7 @@ describe('discover and request', () => {
   })
 
   it('says nothing to a station that is to be ignored', () => {
-    const lab = createDhcpLab({ site: { decide: () => ({ kind: 'ignore', why: [] }), reservedFor: () => [] } })
+    const lab = createDhcpLab({ site: { decide: () => ({ kind: 'ignore', why: [] }), reservedFor: () => undefined } })
     expect(lab.say('discover')).toEqual([])
     expect(lab.say('request', { ...server, requested: '10.9.0.100' })).toEqual([])
   })

@@ -60,7 +60,7 @@ describe('the name of the file', () => {
   it('stands in option 67 alone when the header has no room', () => {
     const url = `http://10.9.0.1:8080/${'a'.repeat(120)}`
     const decision = { kind: 'script', address: { from: 'pool' }, url, profile: 'menu', why: [] } as const
-    const [offer] = createDhcpLab({ site: { decide: () => decision, reservedFor: () => [] } }).say('discover', { userClass: 'bivouac' })
+    const [offer] = createDhcpLab({ site: { decide: () => decision, reservedFor: () => undefined } }).say('discover', { userClass: 'bivouac' })
     expect(offer?.file).toBe('')
     expect(Buffer.from(offer?.options[67] ?? '', 'hex').toString()).toBe(url)
   })

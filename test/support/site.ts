@@ -21,7 +21,7 @@ export const makeNetwork = (written: Record<string, unknown>): Network => networ
 export type TestSite = {
   readonly decide: (client: Client) => Decision
   /** As DhcpOptions and createLeases want it. */
-  readonly reservedFor: (ip: Ipv4) => readonly Mac[]
+  readonly reservedFor: (ip: Ipv4) => readonly Mac[] | undefined
 }
 
 /** Stations by MAC with their address; all loaders are there unless `loaders` is false. */
@@ -37,7 +37,7 @@ export function createTestSite(
   const byAddress = new Map(list.map(({ address, macs }) => [address as Ipv4, macs]))
   return {
     decide: (client) => decide(client, { site, records, hasLoader: () => loaders, sinceLoaderMs: undefined }),
-    reservedFor: (ip) => byAddress.get(ip) ?? [],
+    reservedFor: (ip) => byAddress.get(ip),
   }
 }
 
