@@ -136,7 +136,8 @@ const pieces = [
 
 describe('any text at all', () => {
   const random = seededRandom(20261121)
-  const makeText = () => Array.from({ length: Math.floor(random() * 40) }, () => pieces[Math.floor(random() * pieces.length)]).join(random() < 0.5 ? ',' : '')
+  const makeText = () =>
+    Array.from({ length: Math.floor(random() * 40) }, () => pieces[Math.floor(random() * pieces.length)]).join(random() < 0.5 ? ',' : '')
 
   it('is the same again when it is written back, and no reading throws', () => {
     for (let round = 0; round < 3000; round++) {

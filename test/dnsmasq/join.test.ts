@@ -9,7 +9,9 @@ import { makeNetwork } from '../support/site.ts'
 
 const lab = makeNetwork({ interface: 'eth0', subnet: '10.9.0.0/24', pool: ['10.9.0.100-10.9.0.109'], domain: 'lab.example' })
 const join = (dhcphosts: string, hosts?: string) =>
-  joinHostFiles({ dhcphosts: [parseDhcpHosts(dhcphosts, 'conf/dhcphosts')], hosts: hosts === undefined ? [] : [parseHosts(hosts, 'conf/hosts')] }, [lab])
+  joinHostFiles({ dhcphosts: [parseDhcpHosts(dhcphosts, 'conf/dhcphosts')], hosts: hosts === undefined ? [] : [parseHosts(hosts, 'conf/hosts')] }, [
+    lab,
+  ])
 const codes = (dhcphosts: string, hosts?: string) => join(dhcphosts, hosts).findings.map(({ code }) => code)
 
 describe('joining with hosts', () => {
