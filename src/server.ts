@@ -6,14 +6,18 @@ import { contains, type Ipv4, ipv4ToNumber, type Mac } from './boot/address.ts'
 import type { Content } from './boot/content.ts'
 import type { BootEvent, Emit } from './boot/event.ts'
 import { InputError } from './boot/error.ts'
+import type { Network } from './boot/network.ts'
 import type { Station } from './boot/record.ts'
 import { reservedMacs } from './boot/reserve.ts'
 import type { Config } from './config.ts'
-import { type DhcpServer, startDhcp } from './dhcp/server.ts'
+import { startDhcp } from './dhcp/server.ts'
+import { createRescueWatch } from './dnsmasq/rescue-once.ts'
+import { serveByDnsmasq } from './dnsmasq/serve.ts'
 import { createHostFileReader } from './dnsmasq/source.ts'
 import { createApp } from './http/app.ts'
 import type { AppDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
+import type { ManageDeps } from './http/manage.ts'
 import { guessBase } from './ipxe/base.ts'
 import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
@@ -26,10 +30,12 @@ import type { PlaceFinder } from './station/explain.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
+import { openEditor } from './store/edit.ts'
 import { openStore } from './store/embedded.ts'
+import { createNextBoots, type NextBoots, recordsWithNext } from './store/next.ts'
 import type { Lease, Store } from './store/port.ts'
 import { openRecords, type RecordBook } from './store/record.ts'
-import { ensureToken, verifyToken } from './store/token.ts'
+import { ensureToken, keepLocalToken, verifyToken } from './store/token.ts'
 import type { TransferFigures } from './tftp/figure.ts'
 import { startTftp } from './tftp/server.ts'
 
@@ -86,10 +92,16 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const store = await openStore(config.state, { sync: config.dhcp.sync, now: Date.now })
   closers.push(() => store.close())
   const emit = store.events.append
-  const records = await openRecords({ depot: config.depot, networks: config.networks, emit, now: Date.now })
-  closers.push(() => records.close())
+  const book = await openRecords({ ...recordOptions(config), emit })
+  closers.push(() => book.close())
+  const next = openNext(store, book, emit, closers, onFault)
+  const records = { ...book, current: recordsWithNext(book.current, next) }
+  const editor = await openEditor({ depot: config.depot, state: config.state, records: book, now: Date.now })
+  closers.push(() => editor.close())
   const newToken = await ensureToken(store.marks)
+  await keepLocalToken(store.marks, config.state)
   closers.push(watchForStalls(store, emit))
+  closers.push(store.events.listen(createRescueWatch({ folder: join(config.depot, 'pxelinux.cfg'), state: config.state, onFault })))
 
   const warnings: string[] = []
   const listening: Listening[] = []
@@ -101,7 +113,8 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
     ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
   })
   const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
-  const doors = { config, rooms, ipxe, store, records, emit, warnings, listening, closers, status, onFault }
+  const manage = { records, editor, next, marks: store.marks }
+  const doors = { config, rooms, ipxe, store, records, manage, emit, warnings, listening, closers, status, onFault }
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
@@ -112,15 +125,6 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   return { listening, warnings, records, listen: store.events.listen, ...(newToken && { newToken }) }
 }
 
-/** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
-function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders'> = {}) {
-  const { depot, site } = config
-  const now = Date.now
-  let dhcp: DhcpServer | undefined
-  const useDhcp = (server: DhcpServer): void => {
-    dhcp = server
-  }
-  const leases: AppDeps['leases'] = {
 const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Config) => ({
   depot,
   networks,
@@ -128,6 +132,15 @@ const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Confi
   ...((hosts.length > 0 || dhcphosts.length > 0) && { hostFiles: createHostFileReader({ hosts, dhcphosts, networks }) }),
 })
 
+/** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
+function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders'> = {}) {
+  const { depot, site } = config
+  const now = Date.now
+  let dhcp: Pick<AppDeps, 'leases'> | undefined
+  const useDhcp = (server: Pick<AppDeps, 'leases'>): void => {
+    dhcp = server
+  }
+  const leases: AppDeps['leases'] = {
     findByMac: (mac) => dhcp?.leases.findByMac(mac),
     findMac: (ip) => dhcp?.leases.findMac(ip),
     list: () => dhcp?.leases.list() ?? [],
@@ -176,6 +189,7 @@ type Doors = {
   readonly ipxe: IpxeTools
   readonly store: Store
   readonly records: RecordBook
+  readonly manage: ManageDeps
   readonly emit: Emit
   readonly warnings: string[]
   readonly listening: Listening[]
@@ -184,17 +198,18 @@ type Doors = {
   readonly onFault: (error: unknown) => void
 }
 
-async function openHttp({ config, rooms, ipxe, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+async function openHttp({ config, rooms, ipxe, store, records, manage, emit, listening, closers, status, onFault }: Doors): Promise<void> {
   const app = createApp({
     ...rooms,
     ipxe,
+    manage,
     store,
     records,
     emit,
     status,
     onFault,
     now: Date.now,
-    verifyToken: (token) => verifyToken(store.marks, token) !== undefined,
+    verifyToken: (token) => verifyToken(store.marks, token),
     ...(config.http.url && { httpBase: config.http.url }),
   })
   const server = await startHttp({ app, address: config.http.address, port: config.http.port })
@@ -289,8 +304,10 @@ function isBeside(cidr: string, address: string, peer: string): boolean {
   return isIpv4(peer) && contains(subnet, peer)
 }
 
-async function openDhcp({ config, rooms, store, records, emit, warnings, listening, closers }: Doors): Promise<void> {
+async function openDhcp(doors: Doors): Promise<void> {
+  const { config, rooms, store, records, emit, warnings, listening, closers } = doors
   if (!config.networks.length) return
+  if (config.dnsmasq.engine) return openEngine(doors)
   const server = await startDhcp({
     networks: config.networks,
     decide: rooms.gate.decide,
@@ -313,6 +330,35 @@ async function openDhcp({ config, rooms, store, records, emit, warnings, listeni
   for (const { network, address, mode } of server.listening) listening.push({ service: 'dhcp', address, port: 67, network, mode })
 }
 
+/** DHCP and DNS by dnsmasq, which reads what the records say whenever they change. */
+async function openEngine({ config, rooms, records, emit, listening, closers, onFault }: Doors): Promise<void> {
+  const { networks, site, http } = config
+  const addressOn = (network: Network) => ownAddresses().find(({ address }) => contains(network.subnet, address as Ipv4))?.address as Ipv4 | undefined
+  const engine = await serveByDnsmasq({
+    settings: config.dnsmasq,
+    folder: join(config.state, 'dnsmasq'),
+    networks,
+    site,
+    records: records.current,
+    addressOn,
+    httpBaseOf: (address) => http.url ?? `http://${address}${http.port === 80 ? '' : `:${http.port}`}`,
+    hasLoader: (file) => rooms.loaders.find(file) !== undefined,
+    emit,
+    now: Date.now,
+  })
+  closers.push(engine.stop)
+  closers.push(records.onChange(() => void engine.reload().catch(onFault)))
+  rooms.useDhcp(engine)
+  for (const network of networks)
+    listening.push({
+      service: 'dhcp',
+      address: network.serverAddress ?? addressOn(network) ?? '?',
+      port: 67,
+      network: network.name,
+      mode: network.mode,
+    })
+}
+
 /** Four seconds' worth of waiting when it overflows; a stock kernel grants 208 KB, which holds some hundred questions. */
 const smallBufferBytes = 1024 * 1024
 
@@ -328,3 +374,15 @@ function watchForStalls(store: Store, emit: Emit): () => void {
 }
 
 const alarmEveryMs = 10_000
+
+/** The orders for next boots: counted by the log, failed by the clock. */
+function openNext({ marks, events }: Store, records: RecordBook, emit: Emit, closers: Closers, onFault: (error: unknown) => void): NextBoots {
+  const next = createNextBoots({ marks, emit, now: Date.now, macsOf: (mac) => records.current().stationByMac.get(mac)?.macs ?? [], onFault })
+  const unlisten = events.listen(next.see)
+  const timer = setInterval(next.sweep, alarmEveryMs).unref()
+  closers.push(() => {
+    clearInterval(timer)
+    unlisten()
+  })
+  return next
+}

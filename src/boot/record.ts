@@ -211,11 +211,19 @@ export function indexRecords(
   stations: readonly Station[],
   profiles: readonly Profile[],
   releases: readonly Release[],
-  borrowed: Pick<Records, 'reservations' | 'stationSources'> = {},
+  { reservations, stationSources }: Pick<Records, 'reservations' | 'stationSources'> = {},
 ): Records {
   const byName = new Map([...builtInProfiles, ...profiles].map((profile) => [profile.name, profile]))
   const stationByMac = new Map(stations.flatMap((station) => station.macs.map((mac) => [mac, station] as const)))
   // The first of two with the same address, which is a mistake that lintNetworks tells.
   const stationByAddress = new Map([...stations].reverse().flatMap((station) => (station.address ? [[station.address, station] as const] : [])))
-  return { stations, stationByMac, stationByAddress, profiles: byName, releases, ...borrowed }
+  return {
+    stations,
+    stationByMac,
+    stationByAddress,
+    profiles: byName,
+    releases,
+    ...(reservations && { reservations }),
+    ...(stationSources && { stationSources }),
+  }
 }

@@ -104,7 +104,7 @@ function makeStations(lines: readonly Reservation[], records: readonly Station[]
 
 /** Its tags are labels (`tag.rescue: set`), by which profiles may match. */
 function makeStation(name: string, macs: readonly Mac[], line: Reservation): Station {
-  const labels = Object.fromEntries(line.sets.filter((tag) => nameSchema.safeParse(`tag.${tag}`).success).map((tag) => [`tag.${tag}`, 'set']))
+  const labels = Object.fromEntries(line.sets.filter((tag) => tag && nameSchema.safeParse(`tag.${tag}`).success).map((tag) => [`tag.${tag}`, 'set']))
   const bare = stationSchema.parse({ name, macs, labels })
   return { ...bare, ...(line.address && { address: line.address }), ...(line.name !== undefined && { hostname: line.name }) }
 }

@@ -6,10 +6,13 @@ import { addBootCommand } from './boot.ts'
 import { addConfigCommand } from './config.ts'
 import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
 import { addDepotCommand } from './depot.ts'
+import { addDnsmasqCommands } from './dnsmasq.ts'
 import { addExplainCommand } from './explain.ts'
+import { addHostCommand } from './host.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
+import { addPxelinuxCommand, addRescueCommand } from './pxelinux.ts'
 import { addProfileCommand, addStationCommand } from './record.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
@@ -55,6 +58,10 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
   addTokenCommand(program, context)
+  addHostCommand(program, context)
+  addDnsmasqCommands(program, context)
+  addPxelinuxCommand(program, context)
+  addRescueCommand(program, context)
   return program
 }
 

@@ -12,6 +12,8 @@ export type RenderOptions = {
   readonly servers?: readonly string[]
   /** 0 turns DNS off, and with it the joining of names. */
   readonly port?: number
+  /** Whose rights it runs with after its start; it must be able to read the files again on SIGHUP. */
+  readonly user?: string
   /** TFTP by dnsmasq itself, from this folder. */
   readonly tftpRoot?: string
 }
@@ -26,6 +28,7 @@ export function renderDnsmasq(site: DhcpSite, options: RenderOptions): string {
     'bind-dynamic',
     ...[...new Set(site.networks.flatMap((network) => network.interface ?? []))].map((name) => `interface=${name}`),
     ...(options.port === undefined ? [] : [`port=${options.port}`]),
+    ...(options.user === undefined ? [] : [`user=${options.user}`]),
     ...(options.pidFile === undefined ? [] : [`pid-file=${options.pidFile}`]),
     '',
     'no-hosts',
