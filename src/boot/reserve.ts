@@ -22,10 +22,13 @@ export function reserve({ mac, clientId, hostname, arrival }: Client, station: S
   const found = records.reservations?.match({ mac, clientId, hostname, network: arrival.network })
   const own = station && !records.stationSources?.has(station.name) ? station : undefined
   const line = found?.reservation
-  if (!line) return { ...ofRecord(own ?? station), isIgnored: false, why: [] }
+  // A station that only a line makes has nothing where the line does not hold.
+  if (!line) return { ...ofRecord(own), isIgnored: false, why: [] }
   const why = [because('dhcphosts', `${line.source} holds by ${byWords[found.by]}${own ? `; what record ${own.name} says goes before it` : ''}`)]
   if (line.isIgnored && !own) return { isIgnored: true, why: [...why, because('ignore', `${line.source} says ignore: no answer`)] }
-  const name = own?.hostname ?? line.name ?? own?.name
+  // Lore: dnsmasq tells a client that it knows by its name alone, or by a line without one, the name that it claimed.
+  const claimed = hostname?.split('.')[0] || undefined
+  const name = own?.hostname ?? (found.by === 'name' ? claimed : line.name) ?? own?.name ?? claimed
   return {
     ...((own?.address ?? line.address) && { address: (own?.address ?? line.address) as Ipv4 }),
     ...(name !== undefined && { hostname: name }),

@@ -164,8 +164,8 @@ function findIpv4(text: string): Ipv4 | undefined {
 /** The first label as host name, the rest as domain. Throws DecodeError `host-name` for what dnsmasq refuses. */
 export function parseHostName(text: string): { name: string; domain?: string } {
   const plain = text.replace(/\.$/, '')
-  // Lore: dnsmasq with libidn2 takes names of other alphabets in their ASCII form.
-  const whole = /[^\x20-\x7e]/.test(plain) ? domainToASCII(plain) : plain
+  // Lore: dnsmasq with libidn2 takes names of other alphabets in their ASCII form, and capitals as small letters (seen, 2.90).
+  const whole = /[^\x20-\x7e]/.test(plain) ? domainToASCII(plain) : plain.toLowerCase()
   const dot = whole.indexOf('.')
   const [name, domain] = dot < 0 ? [whole, undefined] : [whole.slice(0, dot), whole.slice(dot + 1)]
   const isGood = /^[a-z0-9][a-z0-9_-]*$/i.test(name) && whole.length <= 1024 && whole.split('.').every((label) => label.length <= 63)

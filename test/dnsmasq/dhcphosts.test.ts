@@ -52,7 +52,7 @@ describe('a line of dhcphosts', () => {
     ['a,45m', ['name a', 'lease 2700']],
     ['a,2D', ['name a', 'lease 172800']],
     ['a,1w', ['name a', 'lease 604800']],
-    ['a,Infinite', ['name a', 'name Infinite']],
+    ['a,Infinite', ['name a', 'name infinite']],
     ['kiosk.lab.example,,10.9.0.7', ['name kiosk in lab.example', 'ip 10.9.0.7']],
     ['café', ['name xn--caf-dma']],
     ['"10",52:54:00:00:00:01', ['name 10', 'hw 52:54:00:00:00:01']],

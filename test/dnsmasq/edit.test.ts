@@ -50,7 +50,7 @@ describe('host add and remove', () => {
   })
   it('list both files as one', () => {
     expect(listHosts(pairOf('10.9.0.7 kiosk.lab kiosk\n10.9.0.8 other\n', '52:54:00:00:00:01,Kiosk\n'))).toEqual([
-      { name: 'Kiosk', macs: ['52:54:00:00:00:01'], address: '10.9.0.7', lines: ['dhcphosts:1', 'hosts:1'] },
+      { name: 'kiosk', macs: ['52:54:00:00:00:01'], address: '10.9.0.7', lines: ['dhcphosts:1', 'hosts:1'] },
       { name: 'other', macs: [], address: '10.9.0.8', lines: ['hosts:2'] },
     ])
   })
