@@ -14,6 +14,7 @@ import { createIpxeDeps } from './ipxe-open.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addPxelinuxCommand, addRescueCommand } from './pxelinux.ts'
 import { addProfileCommand, addStationCommand } from './record.ts'
+import { addPilotCommand, runPilot } from './pilot.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
@@ -62,6 +63,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addDnsmasqCommands(program, context)
   addPxelinuxCommand(program, context)
   addRescueCommand(program, context)
+  addPilotCommand(program)
   return program
 }
 
@@ -69,6 +71,8 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
 export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const json = argv.includes('--json')
   try {
+    // Its options are PXE Pilot's, some of them under names of ours.
+    if (argv[0] === 'pilot') return await runPilot(argv.slice(1))
     const { keys, rest } = takeKeys(argv, isConfigKey)
     await createProgram(keys, env).parseAsync([...rest], { from: 'user' })
     return process.exitCode === undefined ? exitCodes.done : Number(process.exitCode)
