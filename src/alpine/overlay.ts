@@ -8,8 +8,8 @@ import { createGunzip } from 'node:zlib'
 import { BivouacError, DecodeError, InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { createTarReader, type TarEntry } from './tar.ts'
 
-/** Something that the station will lack or suffer from. `code` is stable. */
-export type OverlayWarning = { readonly code: string; readonly text: string }
+/** Something that the station will lack or suffer from. `code` is stable; `remedy` says what to do. */
+export type OverlayWarning = { readonly code: string; readonly text: string; readonly remedy?: string }
 
 /** What stands in an overlay that can be served. */
 export type OverlayReport = {
