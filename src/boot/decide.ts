@@ -144,6 +144,9 @@ export type BootFiles = {
   readonly modloop?: string
   readonly flavour: string
   readonly releaseId?: string
+  /** What the release's manifest says. */
+  readonly branch?: string
+  readonly repositories?: readonly string[]
 }
 
 /** What the script route renders. `boot` is what profile kind alpine needs; the other kinds need none. */
@@ -204,12 +207,14 @@ export function findBootFiles(profile: AlpineProfile, facts: Facts, records: Rec
   return bootFilesOf(release)
 }
 
-const bootFilesOf = ({ id, kernel, initramfs, modloop, flavour }: Release): BootFiles => ({
+const bootFilesOf = ({ id, kernel, initramfs, modloop, flavour, branch, repositories }: Release): BootFiles => ({
   kernel,
   initramfs,
   ...(modloop && { modloop }),
   flavour,
   releaseId: id,
+  ...(branch && { branch }),
+  ...(repositories && { repositories }),
 })
 
 const flavourOf = (kernel: string): string => kernel.slice(kernel.lastIndexOf('/') + 1).replace(/^vmlinuz-?/, '')

@@ -10,6 +10,7 @@ import type { Records, Site, Station } from '../boot/record.ts'
 import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
 import type { GatePlan } from './plan.ts'
 import type { Maybe } from './maybe.ts'
+import { explainRepositories } from './repository.ts'
 import type { Scripts } from './script.ts'
 import { listOverlayPlaces, type OverlaySearch } from './shelf.ts'
 import { type RenderedScript, renderPlan } from './view.ts'
@@ -172,7 +173,7 @@ function explainScript(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scrip
     boots: rendered?.boots ?? false,
     offers: rendered?.offers ?? [],
     ...(plan.boot && { files: plan.boot.files }),
-    why: plan.why,
+    why: [...plan.why, ...explainRepositories(plan.boot)],
     ...(rendered?.refused !== undefined && { refused: rendered.refused }),
     ...(rendered && { text: rendered.text }),
   }

@@ -6,6 +6,7 @@ import { InputError, MissingError } from '../boot/error.ts'
 import type { BootStep } from '../boot/event.ts'
 import { textContent } from './content.ts'
 import type { GatePlan } from './plan.ts'
+import { repositoriesOf } from './repository.ts'
 import type { Scripts } from './script.ts'
 import { literal, plain, url, word } from './text.ts'
 
@@ -125,7 +126,8 @@ function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '' }: ScriptAs
       ...(files.modloop && { modloop: fileUrl(httpBase, files.modloop) }),
       modules: profile.modules,
       ...(profile.alpineDev && { alpineDev: profile.alpineDev }),
-      repositories: profile.repositories.map((place) => (/^https?:/.test(place) ? place : fileUrl(httpBase, place.replace(/\/$/, '')))),
+      repositories: repositoriesOf(boot).map((place) => (/^https?:/.test(place) ? place : fileUrl(httpBase, place.replace(/\/$/, '')))),
+      ...(files.branch && { branch: files.branch }),
       // pxelinux adds both by itself (IPAPPEND 2, INITRD).
       ...(form !== 'pxelinux' && { ...(bootif && { bootif }), initrd: files.initramfs.slice(files.initramfs.lastIndexOf('/') + 1) }),
       omit: profile.omit,
