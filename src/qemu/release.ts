@@ -1,7 +1,7 @@
 // The stand-in release: kernel, small initramfs and modloop that behave towards a boot server as Alpine does, made from what the
 // host has. For `bivouac try` and tests where no Alpine is at hand. The one thing it will never be is a usable system.
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type CpioEntry, packCpio } from '../alpine/cpio.ts'
@@ -24,10 +24,8 @@ export type StandInOptions = { readonly folder: string; readonly cache: string; 
 const assets = join(import.meta.dirname, '../../assets/stand-in')
 const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs']
 const inModloop = ['overlay', 'loop', 'squashfs']
-const applets =
-  'sh mount insmod ls cat grep tr basename dirname ip ifconfig udhcpc awk sleep wget tar hostname uname mkdir chmod rm cut dmesg sync poweroff reboot'.split(
-    ' ',
-  )
+// `init` is the kernel's to start; the others lie beside it, and later in the station's root.
+const scripts = readdirSync(assets).filter((name) => name !== 'init')
 
 /**
  * Builds the stand-in release into `folder`, or takes the one that is there if kernel, busybox and our own files are still the same.
@@ -84,9 +82,9 @@ export function packInitramfs(busybox: Uint8Array, { modules }: ModuleSet): Uint
     ...folders,
     { kind: 'device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
     file('bin/busybox', 0o755, busybox),
-    ...applets.map((name): CpioEntry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),
+    { kind: 'link', path: 'bin/sh', target: 'busybox' },
     file('init', 0o755, readFileSync(join(assets, 'init'))),
-    file('bin/lease', 0o755, readFileSync(join(assets, 'lease'))),
+    ...scripts.map((name) => file(`lib/stand-in/${name}`, 0o755, readFileSync(join(assets, name)))),
     ...modules.map((one) => file(pathOf(one), 0o644, one.bytes)),
     file('lib/modules/order', 0o644, Buffer.from(order)),
   ]
@@ -106,6 +104,7 @@ async function buildModloop(mksquashfs: string, folder: string, kernel: Kernel):
 
 function fingerprintOf(kernel: Kernel, busybox: string): string {
   const hash = createHash('sha256').update(`${kernel.version} ${kernel.image} ${findTool('mksquashfs') ?? 'no modloop'}`)
-  for (const path of [busybox, join(assets, 'init'), join(assets, 'lease'), import.meta.filename]) hash.update(readFileSync(path))
+  const own = ['init', ...scripts].map((name) => join(assets, name))
+  for (const path of [busybox, ...own, import.meta.filename]) hash.update(readFileSync(path))
   return hash.digest('hex')
 }
