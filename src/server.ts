@@ -17,13 +17,17 @@ import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
+import { openNfs } from './nfs/open.ts'
+import type { Nfs } from './nfs/phase.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
-import { createDoor, type DoorOptions, type Opened } from './station/door.ts'
+import { createDoor, type DoorOptions } from './station/door.ts'
 import type { PlaceFinder } from './station/explain.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
+import { maskTicket } from './station/ticket.ts'
+import type { Opened } from './station/visit.ts'
 import { openStore } from './store/embedded.ts'
 import type { Lease, Store } from './store/port.ts'
 import { openRecords, type RecordBook } from './store/record.ts'
@@ -99,7 +103,8 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
     ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
   })
   const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
-  const doors = { config, rooms, ipxe, store, records, emit, warnings, listening, closers, status, onFault }
+  const nfs = await resumeNfs(config, emit, closers, warnings)
+  const doors = { config, rooms, ipxe, nfs, store, records, emit, warnings, listening, closers, status, onFault }
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
@@ -165,6 +170,7 @@ type Doors = {
   readonly config: Config
   readonly rooms: ReturnType<typeof createRooms>
   readonly ipxe: IpxeTools
+  readonly nfs: Nfs
   readonly store: Store
   readonly records: RecordBook
   readonly emit: Emit
@@ -175,10 +181,25 @@ type Doors = {
   readonly onFault: (error: unknown) => void
 }
 
-async function openHttp({ config, rooms, ipxe, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+/** The export by NFS: what a dead server left is closed, a phase that is still running goes on. A failure is told and stops nothing else. */
+async function resumeNfs({ depot, state, networks }: Config, emit: Emit, closers: Closers, warnings: string[]): Promise<Nfs> {
+  const nfs = openNfs({ depot, state, networks, now: Date.now, emit })
+  const timer = setInterval(() => void nfs.sweep().catch(() => undefined), nfsSweepMs).unref()
+  closers.push(() => {
+    clearInterval(timer)
+    return nfs.stop()
+  })
+  await nfs.resume().catch((error: Error) => warnings.push(`NFS is closed: ${error.message}`))
+  return nfs
+}
+
+const nfsSweepMs = 2000
+
+async function openHttp({ config, rooms, ipxe, nfs, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
   const app = createApp({
     ...rooms,
     ipxe,
+    nfs,
     store,
     records,
     emit,
@@ -197,21 +218,22 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
   const { enabled, address, port, ...limits } = config.tftp
   if (!enabled) return
   // By the very Content that a transfer was given, so that nothing is kept of one that never began.
-  const dones = new WeakMap<Content, Opened['done']>()
+  const begun = new WeakMap<Content, Opened>()
   const server = await startTftp({
     address,
     port,
     limits,
     read: async (name, peer) => {
-      const { content, done } = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
-      const own = { ...content }
-      dones.set(own, done)
+      const opened = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
+      const own = { ...opened.content }
+      begun.set(own, opened)
       return own
     },
     onEnd: (figures, content) => {
-      const done = content && dones.get(content)
-      if (figures.outcome === 'complete') done?.(figures.sentBytes)
-      else if (done && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
+      const opened = content && begun.get(content)
+      if (figures.outcome === 'complete') return opened?.done(figures.sentBytes)
+      opened?.cut?.()
+      if (opened && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
     },
   })
   closers.push(() => server.stop())
@@ -219,7 +241,7 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
 }
 
 function describeFailure({ peer, name, sizeBytes, sentBytes, outcome, reason }: TransferFigures, mac: Mac | undefined): BootEvent {
-  const detail = { via: 'tftp', file: name.slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
+  const detail = { via: 'tftp', file: maskTicket(name).slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
   return { at: Date.now(), kind: 'transfer-failed', ip: peer.address as Ipv4, ...(mac && { mac }), detail }
 }
 

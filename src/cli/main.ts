@@ -8,6 +8,7 @@ import { addDepotCommand } from './depot.ts'
 import { addExplainCommand } from './explain.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
+import { addNfsCommand } from './nfs.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
@@ -49,6 +50,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addExplainCommand(program, context)
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
+  addNfsCommand(program, context)
   addTokenCommand(program, context)
   return program
 }

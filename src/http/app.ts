@@ -6,6 +6,7 @@ import { createBootRoutes } from './boot.ts'
 import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { addIpxeApi } from './ipxe.ts'
+import { addNfsApi } from './nfs.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
@@ -26,6 +27,7 @@ export function createApp(deps: AppDeps): App {
   app.get('/healthz', () => new Response(null, { status: 204 }))
   // Before the API, whose last route refuses what nobody took.
   if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
+  if (deps.nfs) addNfsApi(app, deps.nfs, rights)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
   const boot = createBootRoutes(deps)

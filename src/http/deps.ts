@@ -2,6 +2,7 @@
 import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Emit } from '../boot/event.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
+import type { Nfs } from '../nfs/phase.ts'
 import type { Gate } from '../station/answer.ts'
 import type { Door } from '../station/door.ts'
 import type { Presence } from '../station/presence.ts'
@@ -34,6 +35,8 @@ export type AppDeps = {
   readonly status: () => StatusReport
   /** The artifact generator; without it there is no /api/v1/ipxe. */
   readonly ipxe?: IpxeTools
+  /** The export by NFS; without it there is no /api/v1/nfs. */
+  readonly nfs?: Nfs
   readonly now: () => number
   readonly emit: Emit
   /** `http.url` of the configuration: what URLs begin with, over what the request says. */

@@ -1,5 +1,6 @@
 // The configuration phase: NFS read-write until a moment, then closed or read-only; kept over restarts. Made by server and cli.
 // One thing at a time; whatever fails ends closed. It never leaves an export that nobody watches.
+import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -7,7 +8,7 @@ import type { Emit } from '../boot/event.ts'
 import { writeAtomic } from '../store/atomic.ts'
 import { takeLock } from '../store/lock.ts'
 import type { NfsEngine, NfsExport } from './engine.ts'
-import { type NfsAccess, type NfsPlan, nfsPlanSchema, resolveFolders } from './plan.ts'
+import { type NfsAccess, type NfsPlan, nfsPlanSchema, parseNfsPlan, resolveFolders } from './plan.ts'
 
 export type NfsStatus = {
   readonly mode: 'closed' | NfsAccess
@@ -22,9 +23,11 @@ export type NfsStatus = {
 
 export type Nfs = {
   readonly status: () => NfsStatus
+  /** What an operator asked for, checked; who may, where nothing was said, are the networks that DHCP serves. Throws InputError. */
+  readonly plan: (value: Readonly<Record<string, unknown>>) => NfsPlan
   /** Opens read-write, or goes on from now with another plan. Throws what the engine throws; then it is closed. */
   readonly open: (plan: NfsPlan, durationMs: number) => Promise<NfsStatus>
-  /** Ends the writing: to what the plan says comes otherwise, or to nothing with `all`. */
+  /** Ends the writing: to what the plan says comes otherwise, or to nothing with `all`. Closes also what a dead process left. */
   readonly close: (all?: boolean) => Promise<NfsStatus>
   /** The file that the server outside would be given. Changes nothing. */
   readonly preview: (plan: NfsPlan) => Promise<string>
@@ -44,6 +47,8 @@ export type NfsOptions = {
   /** `nfs/` of the state. */
   readonly folder: string
   readonly engines: Readonly<Record<NfsPlan['engine'], NfsEngine>>
+  /** Who may where an operator names nobody. */
+  readonly clients?: readonly string[]
   readonly now: () => number
   /** A clock that nobody sets, in milliseconds: a phase ends by whichever is first. */
   readonly uptimeMs: () => number
@@ -55,7 +60,7 @@ export type NfsOptions = {
 type Live = { readonly mark: Mark; readonly untilUptimeMs: number; readonly mounts: readonly string[]; readonly exported: NfsExport }
 
 /** See `Nfs`. Nothing is read or opened before the first call. */
-export function createNfs({ depot, folder, engines, now, uptimeMs, emit, beforeOpen }: NfsOptions): Nfs {
+export function createNfs({ depot, folder, engines, clients = [], now, uptimeMs, emit, beforeOpen }: NfsOptions): Nfs {
   const markPath = join(folder, 'phase.json')
   let live: Live | undefined
   let note: string | undefined
@@ -116,8 +121,16 @@ export function createNfs({ depot, folder, engines, now, uptimeMs, emit, beforeO
       throw error
     }
   }
+  const closeStale = async (): Promise<void> => {
+    await lock()
+    for (const engine of Object.values(engines)) await engine.closeStale()
+  }
   const endWriting = async (why: string, all = false): Promise<void> => {
-    if (!live) return
+    if (!live) {
+      if (!existsSync(folder)) return
+      await closeStale()
+      return shut(why)
+    }
     const { mark } = live
     if (all || mark.plan.otherwise === 'none') return shut(why)
     if (mark.access === 'read-write') await change({ ...mark, access: 'read-only' })
@@ -127,6 +140,7 @@ export function createNfs({ depot, folder, engines, now, uptimeMs, emit, beforeO
 
   return {
     status,
+    plan: (value) => parseNfsPlan({ ...value, clients: value.clients ?? clients }),
     open: (plan, durationMs) =>
       inTurn(async () => {
         await resolveFolders(plan, depot)
@@ -143,8 +157,8 @@ export function createNfs({ depot, folder, engines, now, uptimeMs, emit, beforeO
     preview: async (plan) => engines[plan.engine].render(plan, 'read-write', await resolveFolders(plan, depot)),
     resume: () =>
       inTurn(async () => {
-        await lock()
-        for (const engine of Object.values(engines)) await engine.closeStale()
+        if (!existsSync(folder)) return status()
+        await closeStale()
         const mark = await readMark(markPath)
         if (!mark) await shut('stale')
         else if (!isOver(mark)) await change(mark)
@@ -177,4 +191,15 @@ async function readMark(path: string): Promise<Mark | undefined> {
   } catch {
     return undefined
   }
+}
+
+/** What the mark of a folder says, for who is not the one that holds it. `isHeld`: a living process keeps it open. */
+export async function peekPhase(
+  folder: string,
+): Promise<{ readonly access: NfsAccess; readonly until: number; readonly isHeld: boolean } | undefined> {
+  const mark = await readMark(join(folder, 'phase.json'))
+  if (!mark) return undefined
+  const unlock = await takeLock(folder).catch(() => undefined)
+  await unlock?.()
+  return { access: mark.access, until: mark.until, isHeld: unlock === undefined }
 }

@@ -32,7 +32,10 @@ const pathSchema = z.string().regex(/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._+@ -]+)+$/
 export const nfsPlanSchema = z
   .strictObject({
     engine: z.enum(['ganesha', 'kernel']).default('ganesha'),
-    clients: z.array(clientSchema).min(1, 'at least one address or subnet, such as 10.9.0.0/24').max(64),
+    clients: z
+      .array(clientSchema)
+      .min(1, 'say who may: addresses or subnets, such as 10.9.0.0/24 (by default the subnets of the networks that are declared)')
+      .max(64),
     folders: z.array(folderSchema).min(1).max(16).default(['configs', 'data', 'scripts']),
     /** What clients mount. Absent: the depot's own path, as with the kernel's server. */
     path: pathSchema.optional(),

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { BootEvent } from '../../src/boot/event.ts'
 import { OutsideError } from '../../src/boot/error.ts'
 import type { NfsEngine } from '../../src/nfs/engine.ts'
-import { createNfs, type NfsOptions } from '../../src/nfs/phase.ts'
+import { createNfs, type NfsOptions, peekPhase } from '../../src/nfs/phase.ts'
 import { parseNfsPlan } from '../../src/nfs/plan.ts'
 import { makeScratch } from '../support/scratch.ts'
 
@@ -60,6 +60,11 @@ async function makeRig(over: Partial<NfsOptions> = {}) {
       ...over,
     })
   return { ...fake, scratch, depot, folder, clock, pass, events, make, nfs: make() }
+}
+
+const createNfsWithoutNetworks = () => {
+  const { engine } = createFakeEngine()
+  return createNfs({ depot: '/', folder: '/', engines: { ganesha: engine, kernel: engine }, now: () => 0, uptimeMs: () => 0, emit: () => {} })
 }
 
 describe('a configuration phase', () => {
@@ -119,6 +124,24 @@ describe('a configuration phase', () => {
     await mkdir(folder, { recursive: true })
     await writeFile(join(folder, 'phase.json'), '{"format":1')
     expect(await nfs.resume()).toEqual({ mode: 'closed' })
+  })
+
+  it('is for the networks that are declared, unless somebody is named', async () => {
+    const { nfs } = await makeRig({ clients: ['10.9.0.0/24'] })
+    expect(nfs.plan({}).clients).toEqual(['10.9.0.0/24'])
+    expect(nfs.plan({ clients: ['10.1.0.9'] }).clients).toEqual(['10.1.0.9'])
+    expect(() => createNfsWithoutNetworks().plan({})).toThrow('say who may')
+  })
+
+  it('is seen by who does not hold it', async () => {
+    const { nfs, folder, make } = await makeRig()
+    expect(await peekPhase(folder)).toBeUndefined()
+    await nfs.open(plan, hour)
+    expect(await peekPhase(folder)).toEqual({ access: 'read-write', until: 1_000_000 + hour, isHeld: true })
+    await nfs.stop()
+    expect(await peekPhase(folder)).toMatchObject({ isHeld: false })
+    expect(await make().close()).toEqual({ mode: 'closed' })
+    expect(await peekPhase(folder)).toBeUndefined()
   })
 
   it('is closed when the server outside ends by itself, and says why', async () => {

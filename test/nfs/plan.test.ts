@@ -29,7 +29,7 @@ describe('a plan', () => {
 
   it.each([
     [{}, 'clients'],
-    [{ clients: [] }, 'at least one address'],
+    [{ clients: [] }, 'say who may'],
     [{ clients: ['*'] }, 'IPv4 address'],
     [{ clients: ['0.0.0.0/0'] }, 'prefix 1 to 30'],
     [{ clients: ['10.9.0.1/24'] }, 'host bits'],
