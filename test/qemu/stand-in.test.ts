@@ -164,16 +164,19 @@ describeBoot([], 'the stand-in release', () => {
   })
 
   it.each([
-    ['does not come', 'apkovl=BASE/nothing.apkovl.tar.gz', 'the overlay did not come'],
-    ['is broken', 'apkovl=BASE/broken.apkovl.tar.gz', 'the overlay is broken'],
-    ['is not asked for', 'modloop=BASE/modloop-virt', 'no apkovl= on the kernel line'],
-    ['has another ending', 'apkovl=BASE/good.apkovl.tar', 'the name of the overlay does not end in .gz'],
-  ])('says aloud that an Alpine would stand open when the overlay %s', async (name, line, reason) => {
+    ['does not come', 'apkovl=BASE/nothing.apkovl.tar.gz modloop=BASE/modloop-virt', 'the overlay did not come', true],
+    ['is broken', 'apkovl=BASE/broken.apkovl.tar.gz', 'the overlay is broken', false],
+    ['is not asked for', 'modloop=BASE/modloop-virt', 'no apkovl= on the kernel line', true],
+    ['has another ending', 'apkovl=BASE/good.apkovl.tar', 'the name of the overlay does not end in .gz', false],
+  ])('says aloud that an Alpine would stand open when the overlay %s', async (name, line, reason, goesOn) => {
     requests.length = 0
+    answers['/good.apkovl.tar'] = () => packOverlay('hut-1')
     const text = await boot(name, `ip=10.0.2.77::10.0.2.2:255.255.255.0::eth0 ${line}`)
     expect(text).toMatch(/^BVC address 10\.0\.2\.77\/24$/m)
     expect(text).toContain(`\nBVC open-station ${reason}\n`)
     expect(text).not.toContain('BVC up')
     expect(requests.filter((request) => request.startsWith('POST'))).toEqual([])
+    // Where Alpine goes on, so does the stand-in: the server sees a station that passed its overlay over.
+    expect(requests.includes('GET /modloop-virt')).toBe(goesOn)
   })
 })
