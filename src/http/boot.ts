@@ -3,7 +3,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import { findMac, type Ipv4, type Mac } from '../boot/address.ts'
-import type { DoorRequest, Opened } from '../station/door.ts'
+import { maskTicket } from '../station/ticket.ts'
+import type { DoorRequest, Opened } from '../station/visit.ts'
 import { type Call, callOf, callOfNode, type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { foldName, isPrintable, parseFacts } from './name.ts'
@@ -49,7 +50,7 @@ function openName(deps: AppDeps, call: Call): Answer {
   const name = foldName(call.path)
   if (name === undefined) return emptyReply(404)
   const request = requestOf(deps, call, name)
-  const answer = (opened: Opened): Answer => send(call, opened.content, optionsOf(deps, request, opened))
+  const answer = (opened: Opened): Answer => send(opened.cut ? wholeOnly(call) : call, opened.content, optionsOf(deps, request, opened))
   const fail = (error: unknown): Reply => refuse(deps, error)
   try {
     const opened = deps.door.open(request)
@@ -60,6 +61,9 @@ function openName(deps: AppDeps, call: Call): Answer {
   }
 }
 
+/** The same without conditions and ranges: what is given once is given whole. */
+const wholeOnly = (call: Call): Call => ({ ...call, header: (name) => (name === 'range' || name.startsWith('if-') ? undefined : call.header(name)) })
+
 function requestOf(deps: AppDeps, call: Call, name: string): DoorRequest {
   const facts = name.startsWith('boot/') ? parseFacts(call.url) : undefined
   return {
@@ -69,17 +73,19 @@ function requestOf(deps: AppDeps, call: Call, name: string): DoorRequest {
     httpBase: deps.httpBase ?? httpBaseOf(call),
     ...(facts && { facts }),
     ...(call.header('range') !== undefined && { range: true }),
+    ...(call.isHead && { head: true }),
   }
 }
 
-function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done }: Opened): SendOptions {
+function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done, cut }: Opened): SendOptions {
   return {
     // Rendered text is for one boot, and an overlay holds keys: neither is to be kept by anybody on the way.
-    cacheControl: content.modifiedAt === undefined || name.startsWith('configs/') ? 'no-store' : 'no-cache',
+    cacheControl: content.modifiedAt === undefined || /^(t\/[^/]+\/)?configs\//i.test(name) ? 'no-store' : 'no-cache',
     onDone: done,
     onCut: (sentBytes) => {
+      cut?.()
       const mac = deps.presence.find(peer)
-      const detail = { file: name, via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
+      const detail = { file: maskTicket(name), via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
       deps.emit({ at: deps.now(), kind: 'transfer-failed', ...(mac && { mac }), ...ipOf(peer), detail })
     },
   }
