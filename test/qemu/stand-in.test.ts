@@ -42,7 +42,7 @@ const look = `#!/bin/sh
 exec >/dev/ttyS0
 echo "LOOK $(hostname) $(hello) $(cat /etc/hello.conf /usr/share/hello | tr '\\n' ' ')"
 for name in $(cat /etc/apk/world); do apk info -e "$name" >/dev/null || echo "LOOK missing $name"; done
-echo "LOOK crashed $(rc-status --crashed)"
+echo "LOOK crashed $(rc-status --nocolor --crashed)"
 echo "LOOK saved $(lbu package - | tar -zt | grep -v '/$' | tr '\\n' ' ')"
 `
 const packageOverlay = (): Uint8Array =>
@@ -152,7 +152,7 @@ describeBoot([], 'the stand-in release', () => {
     expect(text).toMatch(/^BVC networking ok eth0$/m)
     expect(text).toMatch(/^LOOK hut-2 hello overlay overlay/m)
     expect(text).toMatch(/^LOOK missing broken\nLOOK missing nobody-has-it$/m)
-    expect(text).toMatch(/^LOOK crashed hellod$/m)
+    expect(text).toMatch(/^LOOK crashed {2}hellod \[/m)
     expect(text).toMatch(/^BVC local ok look\.start$/m)
     expect(text).not.toContain('never')
     const saved = /^LOOK saved (.*)$/m.exec(text)?.[1] ?? ''
