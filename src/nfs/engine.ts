@@ -1,5 +1,5 @@
 // Real NFS servers behind one port: nfs-ganesha as a child of ours, or the kernel's by an exports file. Used by phase.
-import { access, constants, readdir, readFile, stat } from 'node:fs/promises'
+import { access, constants, readdir, readFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { OutsideError } from '../boot/error.ts'
 import { codeOf } from '../store/atomic.ts'
@@ -46,12 +46,6 @@ export async function findProgram(name: string, remedy: string): Promise<string>
       return path
   }
   throw new OutsideError('nfs-missing', `there is no ${name} on this machine: ${remedy}`, false)
-}
-
-/** The user and group that a folder belongs to. */
-export async function ownerOf(folder: string): Promise<{ uid: number; gid: number }> {
-  const { uid, gid } = await stat(folder)
-  return { uid, gid }
 }
 
 /** Processes of a program that were started with this word, ours of an earlier life among them. Reads /proc. */

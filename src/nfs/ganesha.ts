@@ -5,15 +5,13 @@ export type GaneshaSite = {
   readonly folders: readonly NfsFolder[]
   /** Where ganesha keeps what its clients hold. */
   readonly recovery: string
-  /** Whose files everything is: the depot's owner, whatever a client says that it is. */
-  readonly owner: { readonly uid: number; readonly gid: number }
 }
 
 /**
  * The text of `ganesha.conf`. TCP only, no lock manager, no quota: NFSv4 alone then needs no rpcbind and no D-Bus.
  * Lore: nfs-ganesha 4.3 of Debian 12; without Graceless the first write after a start waits for 90 seconds.
  */
-export function renderGaneshaConfig(plan: NfsPlan, access: NfsAccess, { folders, recovery, owner }: GaneshaSite): string {
+export function renderGaneshaConfig(plan: NfsPlan, access: NfsAccess, { folders, recovery }: GaneshaSite): string {
   const versions = plan.versions.join(', ')
   const core = [
     `Protocols = ${versions};`,
@@ -25,15 +23,7 @@ export function renderGaneshaConfig(plan: NfsPlan, access: NfsAccess, { folders,
     'Enable_RQUOTA = false;',
     'mount_path_pseudo = true;',
   ]
-  const defaults = [
-    'Access_Type = None;',
-    `Protocols = ${versions};`,
-    'Transports = TCP;',
-    'SecType = sys;',
-    'Squash = All_Squash;',
-    `Anonymous_uid = ${owner.uid};`,
-    `Anonymous_gid = ${owner.gid};`,
-  ]
+  const defaults = ['Access_Type = None;', `Protocols = ${versions};`, 'Transports = TCP;', 'SecType = sys;', 'Squash = All_Squash;']
   return [
     '# Written by bivouac at each start; changes are lost.',
     block('NFS_CORE_PARAM', core),
@@ -48,11 +38,13 @@ export function renderGaneshaConfig(plan: NfsPlan, access: NfsAccess, { folders,
 
 const block = (name: string, lines: readonly string[]): string => [`${name} {`, ...lines.map((line) => `  ${line}`), '}'].join('\n')
 
-function renderExport({ path, pseudo }: NfsFolder, id: number, clients: readonly string[], access: NfsAccess): string {
+function renderExport({ path, pseudo, uid, gid }: NfsFolder, id: number, clients: readonly string[], access: NfsAccess): string {
   return block('EXPORT', [
     `Export_Id = ${id};`,
     `Path = "${path}";`,
     `Pseudo = "${pseudo}";`,
+    `Anonymous_uid = ${uid};`,
+    `Anonymous_gid = ${gid};`,
     'FSAL { Name = VFS; }',
     `CLIENT { Clients = ${clients.join(', ')}; Access_Type = ${access === 'read-write' ? 'RW' : 'RO'}; }`,
   ])

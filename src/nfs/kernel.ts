@@ -4,7 +4,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { OutsideError } from '../boot/error.ts'
 import { writeAtomic } from '../store/atomic.ts'
-import { checkRights, findProgram, type NfsEngine, type NfsExport, ownerOf } from './engine.ts'
+import { checkRights, findProgram, type NfsEngine, type NfsExport } from './engine.ts'
 import { type Guarded, startGuarded, startUndo } from './guard.ts'
 import type { NfsLog } from './log.ts'
 import type { NfsAccess, NfsFolder, NfsPlan } from './plan.ts'
@@ -13,20 +13,16 @@ const header = '# Written by bivouac (nfs open); it takes this file away when th
 const remedy = 'install it (Debian: apt install nfs-kernel-server), or use --engine ganesha'
 export const exportsPath = '/etc/exports.d/bivouac.exports'
 
-/** The exports file (exports(5)): one line per folder, everything as the depot's owner. */
-export function renderExports(
-  plan: Pick<NfsPlan, 'clients'>,
-  access: NfsAccess,
-  folders: readonly NfsFolder[],
-  owner: { readonly uid: number; readonly gid: number },
-): string {
-  const options = [access === 'read-write' ? 'rw' : 'ro', 'sync', 'no_subtree_check', 'all_squash', `anonuid=${owner.uid}`, `anongid=${owner.gid}`]
-  const clients = plan.clients.map((client) => `${client}(${options.join(',')})`).join(' ')
-  return `${[header, ...folders.map(({ path }) => `"${path}" ${clients}`)].join('\n')}\n`
+/** The exports file (exports(5)): one line per folder, everything as the folder's owner. */
+export function renderExports(plan: Pick<NfsPlan, 'clients'>, access: NfsAccess, folders: readonly NfsFolder[]): string {
+  const lineOf = ({ path, uid, gid }: NfsFolder): string => {
+    const options = [access === 'read-write' ? 'rw' : 'ro', 'sync', 'no_subtree_check', 'all_squash', `anonuid=${uid}`, `anongid=${gid}`].join(',')
+    return `"${path}" ${plan.clients.map((client) => `${client}(${options})`).join(' ')}`
+  }
+  return `${[header, ...folders.map(lineOf)].join('\n')}\n`
 }
 
 export type KernelOptions = {
-  readonly depot: string
   readonly log: NfsLog
   readonly file?: string
   /** The program that makes the kernel read its exports again. */
@@ -34,8 +30,8 @@ export type KernelOptions = {
 }
 
 /** The engine `kernel`. It needs the distribution's NFS server to be running; it never starts or stops that. */
-export function createKernel({ depot, log, file = exportsPath, program = 'exportfs' }: KernelOptions): NfsEngine {
-  const render = async (plan: NfsPlan, access: NfsAccess, folders: readonly NfsFolder[]) => renderExports(plan, access, folders, await ownerOf(depot))
+export function createKernel({ log, file = exportsPath, program = 'exportfs' }: KernelOptions): NfsEngine {
+  const render: NfsEngine['render'] = async (plan, access, folders) => renderExports(plan, access, folders)
   const apply = async (): Promise<void> => {
     const lines: string[] = []
     const run = await startGuarded([await findProgram(program, remedy), '-ra'], (line) => {

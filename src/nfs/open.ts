@@ -22,7 +22,7 @@ export type OpenNfsOptions = {
 export function openNfs({ depot, state, networks, now, emit, beforeOpen }: OpenNfsOptions): Nfs {
   const folder = join(state, 'nfs')
   const log = createNfsLog(join(folder, 'nfs.log'))
-  const engines = { ganesha: createUserSpace({ depot, folder, log }), kernel: createKernel({ depot, log }) }
+  const engines = { ganesha: createUserSpace({ folder, log }), kernel: createKernel({ log }) }
   const clients = networks.map(({ subnet }) => formatSubnet(subnet))
   return createNfs({ depot, folder, engines, clients, now, uptimeMs: () => performance.now(), emit, ...(beforeOpen && { beforeOpen }) })
 }

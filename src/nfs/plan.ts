@@ -1,5 +1,5 @@
 // What an operator asks of NFS: which folders of the depot, who may, through which server. Used by phase, http and cli; opens nothing.
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { z } from 'zod'
 import { formatSubnet, type Ipv4, parseIpv4, parseSubnet } from '../boot/address.ts'
@@ -58,8 +58,8 @@ export const nfsPlanSchema = z
 /** One export, as an operator wants it. */
 export type NfsPlan = z.output<typeof nfsPlanSchema>
 
-/** One folder: where it is here, and under which path clients see it. */
-export type NfsFolder = { readonly path: string; readonly pseudo: string }
+/** One folder: where it is here, under which path clients see it, and whose all files are that they make: its owner's. */
+export type NfsFolder = { readonly path: string; readonly pseudo: string; readonly uid: number; readonly gid: number }
 
 /** Throws InputError `nfs-plan` with every mistake. */
 export function parseNfsPlan(value: unknown): NfsPlan {
@@ -79,7 +79,8 @@ export async function resolveFolders(plan: NfsPlan, depot: string): Promise<NfsF
       })
       if (!path.startsWith(root + sep)) throw new InputError('nfs-folder', `${name} leads out of the depot, to ${path}`, { path: 'folders' })
       if (!pathSchema.safeParse(path).success) throw new InputError('nfs-folder', `${path}: NFS servers take no such characters in a path`)
-      return { path, pseudo: `${plan.path ?? root}/${name}` }
+      const { uid, gid } = await stat(path)
+      return { path, pseudo: `${plan.path ?? root}/${name}`, uid, gid }
     }),
   )
 }

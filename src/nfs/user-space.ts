@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OutsideError } from '../boot/error.ts'
 import { writeAtomic } from '../store/atomic.ts'
-import { checkRights, findProcesses, findProgram, killHard, type NfsEngine, type NfsExport, ownerOf } from './engine.ts'
+import { checkRights, findProcesses, findProgram, killHard, type NfsEngine, type NfsExport } from './engine.ts'
 import { explainFault, findFault, isReadyLine, renderGaneshaConfig } from './ganesha.ts'
 import { type Guarded, startGuarded } from './guard.ts'
 import type { NfsLog } from './log.ts'
@@ -14,7 +14,6 @@ const program = 'ganesha.nfsd'
 const remedy = "install it (Debian: apt install nfs-ganesha nfs-ganesha-vfs), or use the kernel's server with --engine kernel"
 
 export type UserSpaceOptions = {
-  readonly depot: string
   /** Its configuration, process file and what its clients hold. */
   readonly folder: string
   readonly log: NfsLog
@@ -22,11 +21,10 @@ export type UserSpaceOptions = {
 }
 
 /** The engine `ganesha`. It touches nothing before `start`. */
-export function createUserSpace({ depot, folder, log, startTimeoutMs = 20_000 }: UserSpaceOptions): NfsEngine {
+export function createUserSpace({ folder, log, startTimeoutMs = 20_000 }: UserSpaceOptions): NfsEngine {
   const configPath = join(folder, 'ganesha.conf')
   const recovery = join(folder, 'recovery')
-  const render = async (plan: NfsPlan, access: NfsAccess, folders: readonly NfsFolder[]) =>
-    renderGaneshaConfig(plan, access, { folders, recovery, owner: await ownerOf(depot) })
+  const render: NfsEngine['render'] = async (plan, access, folders) => renderGaneshaConfig(plan, access, { folders, recovery })
 
   const check = async (plan: NfsPlan): Promise<void> => {
     await findProgram(program, remedy)

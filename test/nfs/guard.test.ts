@@ -91,10 +91,12 @@ describe("the kernel's exports", () => {
       process.env.PATH = path
     })
     const file = join(scratch, 'exports.d/b.exports')
-    const kernel = createKernel({ depot: scratch, log: createNfsLog(join(scratch, 'log')), file })
+    const kernel = createKernel({ log: createNfsLog(join(scratch, 'log')), file })
     const calls = async () => (await readFile(join(scratch, 'calls'), 'utf8').catch(() => '')).trim().split('\n')
     const start = () =>
-      kernel.start(parseNfsPlan({ engine: 'kernel', clients: ['10.9.0.7'] }), 'read-write', [{ path: '/srv/pxe/configs', pseudo: '/x' }])
+      kernel.start(parseNfsPlan({ engine: 'kernel', clients: ['10.9.0.7'] }), 'read-write', [
+        { path: '/srv/pxe/configs', pseudo: '/x', uid: 0, gid: 0 },
+      ])
     return { kernel, file, calls, start }
   }
 

@@ -6,11 +6,10 @@ import { seededRandom } from '../support/random.ts'
 
 const site = {
   folders: [
-    { path: '/srv/pxe/configs', pseudo: '/srv/pxe/configs' },
-    { path: '/srv/pxe/my data', pseudo: '/srv/pxe/my data' },
+    { path: '/srv/pxe/configs', pseudo: '/srv/pxe/configs', uid: 1000, gid: 1001 },
+    { path: '/srv/pxe/my data', pseudo: '/srv/pxe/my data', uid: 0, gid: 0 },
   ],
   recovery: '/var/lib/bivouac/nfs/recovery',
-  owner: { uid: 1000, gid: 1001 },
 }
 
 describe('a plan', () => {
@@ -75,11 +74,12 @@ describe('what servers are given', () => {
   })
 
   it("is this for the kernel's", () => {
-    const text = renderExports(parseNfsPlan({ clients: ['10.9.0.0/24', '10.9.1.7'], engine: 'kernel' }), 'read-write', site.folders, site.owner)
-    const options = 'rw,sync,no_subtree_check,all_squash,anonuid=1000,anongid=1001'
+    const text = renderExports(parseNfsPlan({ clients: ['10.9.0.0/24', '10.9.1.7'], engine: 'kernel' }), 'read-write', site.folders)
+    const options = (id: string) => `rw,sync,no_subtree_check,all_squash,${id}`
+    const [ours, roots] = [options('anonuid=1000,anongid=1001'), options('anonuid=0,anongid=0')]
     expect(text.split('\n').slice(1)).toEqual([
-      `"/srv/pxe/configs" 10.9.0.0/24(${options}) 10.9.1.7(${options})`,
-      `"/srv/pxe/my data" 10.9.0.0/24(${options}) 10.9.1.7(${options})`,
+      `"/srv/pxe/configs" 10.9.0.0/24(${ours}) 10.9.1.7(${ours})`,
+      `"/srv/pxe/my data" 10.9.0.0/24(${roots}) 10.9.1.7(${roots})`,
       '',
     ])
   })
