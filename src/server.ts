@@ -19,6 +19,9 @@ import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
+import { createBlobs } from './overlay/blob.ts'
+import { createComposer } from './overlay/composer.ts'
+import { createHistory } from './overlay/history.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type DoorOptions } from './station/door.ts'
@@ -26,7 +29,9 @@ import type { PlaceFinder } from './station/explain.ts'
 import { createFiles } from './station/file.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
-import { maskTicket } from './station/ticket.ts'
+import { createServed } from './station/served.ts'
+import { createTickets, maskTicket, type TicketLeases, type TicketOptions } from './station/ticket.ts'
+import { openTicketStore } from './station/ticket-store.ts'
 import type { Opened } from './station/visit.ts'
 import { openStore } from './store/embedded.ts'
 import type { Lease, Store } from './store/port.ts'
@@ -101,7 +106,10 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const rooms = createRooms(config, records, emit, {
     isBeingBuilt: ipxe.builds.isBeingBuilt,
     ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
+    ticketStore: await openTicketStore(store.marks, Date.now, onFault),
+    onFault,
   })
+  closers.push(rooms.served.settle)
   const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
   const nfs = await resumeNfs(config, emit, closers, warnings)
   const doors = { config, rooms, ipxe, nfs, store, records, emit, warnings, listening, closers, status, onFault }
@@ -116,7 +124,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
 }
 
 /** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
-function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders'> = {}) {
+function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made = {}) {
   const { depot, site } = config
   const now = Date.now
   let dhcp: DhcpServer | undefined
@@ -135,10 +143,64 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick
   const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
   const scripts = createScripts({ depot, emit, now })
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
-  const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit, findPlace })
-  const door = createDoor({ gate, scripts, files, loaders, ...made, presence, emit, now })
-  return { presence, loaders, scripts, gate, door, leases, useDhcp }
+  const { onFault = () => {}, ticketStore, ...doorParts } = made
+  const overlays = openOverlays(config)
+  const served = createServed({ history: overlays.history, depot, onFault })
+  const tickets = ticketStore && createTickets({ ...ticketStore, now, steady: () => performance.now(), leases: ticketLeases(config, leases) })
+  const hasTickets = tickets !== undefined
+  const { composer } = overlays
+  const gate = createGate({
+    depot,
+    records: records.current,
+    site: () => site,
+    loaders,
+    presence,
+    scripts,
+    composer,
+    hasTickets,
+    now,
+    emit,
+    findPlace,
+  })
+  const door = createDoor({
+    gate,
+    scripts,
+    files,
+    loaders,
+    ...doorParts,
+    ...(tickets && { tickets }),
+    overlayAccess: config.overlays.access,
+    onOverlay: served.give,
+    presence,
+    emit,
+    now,
+  })
+  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, served, ...(tickets && { tickets }) }
 }
+
+/** What only a running server has. */
+type Made = Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders' | 'packages'> & {
+  readonly ticketStore?: Pick<TicketOptions, 'key' | 'used'>
+  readonly onFault?: (error: unknown) => void
+}
+
+/** What overlays are composed by, and what is kept of them. */
+function openOverlays({ depot, state, packages, overlays }: Config) {
+  const now = Date.now
+  const blobs = createBlobs(state, now)
+  const history = createHistory({ depot, state, blobs, keep: overlays.keep, now })
+  const composer = createComposer({ depot, state, packagesRoot: packages.root, settings: overlays, blobs, history, now })
+  return { blobs, history, composer }
+}
+
+const ticketLeases = ({ networks }: Config, leases: AppDeps['leases']): TicketLeases => ({
+  findMac: leases.findMac,
+  holdsAny: (mac) => {
+    const lease = leases.findByMac(mac)
+    return lease?.state === 'bound' && lease.expiresAt * 1000 > Date.now()
+  },
+  gives: (ip) => isIpv4(ip) && networks.some(({ mode, subnet }) => mode === 'server' && contains(subnet, ip)),
+})
 
 export type LocalGate = {
   readonly gate: Gate
@@ -159,7 +221,7 @@ function openStationLoaders({ artifacts, publisher }: IpxeTools, closers: Closer
   return createInstantLoaders({ artifacts, publisher, change: packer.change })
 }
 
-/** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
+/** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing but the overlays that it composes. */
 export async function createLocalGate(config: Config): Promise<LocalGate> {
   const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
   const { gate, loaders, scripts } = createRooms(config, records, () => {})
