@@ -30,15 +30,16 @@ const parentsOf = (path: string): string[] => {
 }
 
 /**
- * Puts a member over what is there: a file in place of a folder takes away all below it, and a file below a link or file takes that away, so that
- * nothing is ever written through a link.
+ * Puts a member over what is there, with the folders above it: a file in place of a folder takes away all below it, and a folder takes the place of
+ * a link or file, so that nothing is ever written through a link. A folder keeps what it was told before.
  */
 export function put(tree: Tree, path: string, member: Member & { readonly origin: string }): void {
   for (const parent of parentsOf(path)) {
-    const above = tree.get(parent)
-    if (above && above.kind !== 'directory') tree.delete(parent)
+    if (tree.get(parent)?.kind !== 'directory') tree.set(parent, { kind: 'directory', origin: member.origin })
   }
-  if (member.kind !== 'directory') removeBelow(tree, path)
+  const before = tree.get(path)
+  if (before?.kind === 'directory' && member.kind === 'directory') return void tree.set(path, { ...before, ...member })
+  if (before?.kind === 'directory') removeBelow(tree, path)
   tree.set(path, member)
 }
 
@@ -52,13 +53,4 @@ function removeBelow(tree: Tree, path: string): boolean {
   const below = [...tree.keys()].filter((other) => other.startsWith(`${path}/`))
   for (const other of below) tree.delete(other)
   return below.length > 0
-}
-
-/** Adds an entry for every folder that has none. `/root` is root's own, as Alpine has it. */
-export function addParents(tree: Tree): void {
-  for (const path of [...tree.keys()]) {
-    for (const parent of parentsOf(path)) {
-      if (!tree.has(parent)) tree.set(parent, { kind: 'directory', origin: tree.get(path)?.origin ?? 'bivouac' })
-    }
-  }
 }

@@ -33,8 +33,16 @@ export async function placeArchive(depot: string, mac: Mac, file: string): Promi
   }
 }
 
+/** The station's own archive below the depot, or undefined. */
+export async function findArchive(depot: string, mac: Mac): Promise<string | undefined> {
+  const name = await findName(join(depot, 'configs'), mac)
+  return name && `configs/${name}`
+}
+
+const chooseName = async (folder: string, mac: Mac): Promise<string> => (await findName(folder, mac)) ?? `${formatMacHyphen(mac)}.tar.gz`
+
 /** As the shelf chooses among several spellings. */
-async function chooseName(folder: string, mac: Mac): Promise<string> {
+async function findName(folder: string, mac: Mac): Promise<string | undefined> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => ending.test(name) && findMac(name.replace(ending, '')) === mac).sort()
-  return names.find((name) => name === `${mac}.tar.gz`) ?? names[0] ?? `${formatMacHyphen(mac)}.tar.gz`
+  return names.find((name) => name === `${mac}.tar.gz`) ?? names[0]
 }
