@@ -104,7 +104,7 @@ async function decodeRecord(record: Uint8Array, readAt: ReadAt, imageBytes: numb
   if (rock.isOther) return { name, kind: 'other', offset: 0, sizeBytes: 0 }
   // A file in several extents (over 4 GB), or interleaved, is none of Alpine's.
   if (flags & 0x80 || record[26] || record[27]) throw new DecodeError('iso-bounds', `${name.slice(0, 80)} lies in several pieces`)
-  return checkExtent({ name, kind: flags & 2 ? 'folder' : 'file', ...extent }, imageBytes)
+  return checkExtent<Entry>({ name, kind: flags & 2 ? 'folder' : 'file', ...extent }, imageBytes)
 }
 
 type RockRidge = { name: string; isOther: boolean }

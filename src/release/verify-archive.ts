@@ -64,8 +64,9 @@ export async function verifySignature(path: string, armored: string, key: Public
     const binary = Readable.toWeb(createReadStream(path, { highWaterMark: readBytes })) as ReadableStream<Uint8Array>
     const message = await createMessage({ binary })
     const { data, signatures } = await verify({ message, signature, verificationKeys: key, format: 'binary' })
-    // The data comes back as a stream; the signature is known at its end.
-    for await (const _ of data as unknown as AsyncIterable<Uint8Array>);
+    // Nothing moves until the data is read. By its reader: openpgp 6 swaps the stream's methods when it tees it, but not its iterator.
+    const reader = (data as unknown as ReadableStream<Uint8Array>).getReader()
+    while (!(await reader.read()).done);
     if (!signatures.length) throw new Error('there is none')
     await Promise.any(signatures.map(({ verified }) => verified)).catch((error: unknown) => {
       throw error instanceof AggregateError ? error.errors[0] : error
