@@ -19,9 +19,7 @@ import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
-import { createBlobs } from './overlay/blob.ts'
-import { createComposer } from './overlay/composer.ts'
-import { createHistory } from './overlay/history.ts'
+import { openOverlays } from './overlay/open.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type DoorOptions } from './station/door.ts'
@@ -144,7 +142,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
   const scripts = createScripts({ depot, emit, now })
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
   const { onFault = () => {}, ticketStore, ...doorParts } = made
-  const overlays = openOverlays(config)
+  const overlays = openOverlays(config, now)
   const served = createServed({ history: overlays.history, depot, onFault })
   const tickets = ticketStore && createTickets({ ...ticketStore, now, steady: () => performance.now(), leases: ticketLeases(config, leases) })
   const hasTickets = tickets !== undefined
@@ -182,15 +180,6 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
 type Made = Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders' | 'packages'> & {
   readonly ticketStore?: Pick<TicketOptions, 'key' | 'used'>
   readonly onFault?: (error: unknown) => void
-}
-
-/** What overlays are composed by, and what is kept of them. */
-function openOverlays({ depot, state, packages, overlays }: Config) {
-  const now = Date.now
-  const blobs = createBlobs(state, now)
-  const history = createHistory({ depot, state, blobs, keep: overlays.keep, now })
-  const composer = createComposer({ depot, state, packagesRoot: packages.root, settings: overlays, blobs, history, now })
-  return { blobs, history, composer }
 }
 
 const ticketLeases = ({ networks }: Config, leases: AppDeps['leases']): TicketLeases => ({

@@ -66,17 +66,18 @@ function composeAskOf({ mac, station, profile, facts, records, archive }: Overla
   }
 }
 
-function foundOf({ path, identity, report, notes, digest, contentId, layers, isSecret }: Composed, mac: Mac | undefined): FoundOverlay {
+function foundOf({ path, report, notes, ...composed }: Composed, mac: Mac | undefined): FoundOverlay {
   return {
     path: `configs/${mac ? formatMacHyphen(mac) : 'default'}.tar.gz`,
     from: 'layers',
-    identity,
     report: notes.length ? { ...report, warnings: [...report.warnings, ...notes] } : report,
     file: path,
-    digest,
-    contentId,
-    layers,
-    isSecret,
+    identity: composed.identity,
+    digest: composed.digest,
+    contentId: composed.contentId,
+    layers: composed.layers,
+    isSecret: composed.isSecret,
+    secretPaths: composed.secretPaths,
   }
 }
 

@@ -48,8 +48,9 @@ export function createServed({ history, depot, onFault }: ServedOptions): Served
     later(async () => {
       const digest = overlay.digest ?? archives.get(overlay.identity)
       const source = digest === undefined ? { file: join(depot, overlay.path) } : { digest }
-      const { file, isSecret } = overlay
-      const version = await history.append({ mac, kind: file ? 'composed' : 'found', who: 'bivouac', source, ...(isSecret && { isSecret }) })
+      const { file, isSecret, secretPaths } = overlay
+      const about = { ...(isSecret && { isSecret }), ...(secretPaths?.length && { secretPaths }) }
+      const version = await history.append({ mac, kind: file ? 'composed' : 'found', who: 'bivouac', source, ...about })
       if (!file) archives.set(overlay.identity, version.digest)
       kept.set(mac, { identity: overlay.identity, digest: version.digest })
     })

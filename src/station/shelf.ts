@@ -29,6 +29,8 @@ export type FoundOverlay = {
   readonly layers?: readonly string[]
   /** Given once for each boot, and only with that boot's ticket. */
   readonly isSecret?: boolean
+  /** Of its files those that hold secrets, and are never shown. */
+  readonly secretPaths?: readonly string[]
 }
 
 /** Why there is none. `broken` is the path of one that is there and cannot be served. */
