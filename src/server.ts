@@ -21,6 +21,7 @@ import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
 import { openOverlays } from './overlay/open.ts'
 import { createAlarm } from './station/alarm.ts'
+import { createEventLimit } from './station/allowance.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type DoorOptions } from './station/door.ts'
 import type { PlaceFinder } from './station/explain.ts'
@@ -143,6 +144,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
   const { onFault = () => {}, ticketStore, ...doorParts } = made
   const overlays = openOverlays(config, now)
+  const mayTell = createEventLimit({ now, emit })
   const served = createServed({ history: overlays.history, depot, onFault })
   const tickets = ticketStore && createTickets({ ...ticketStore, now, steady: () => performance.now(), leases: ticketLeases(config, leases) })
   const hasTickets = tickets !== undefined
@@ -168,12 +170,13 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     ...doorParts,
     ...(tickets && { tickets }),
     overlayAccess: config.overlays.access,
+    mayTell,
     onOverlay: served.give,
     presence,
     emit,
     now,
   })
-  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, served, ...(tickets && { tickets }) }
+  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, served, mayTell, ...(tickets && { tickets }) }
 }
 
 /** What only a running server has. */
@@ -284,7 +287,8 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
       const opened = content && begun.get(content)
       if (figures.outcome === 'complete') return opened?.done(figures.sentBytes)
       opened?.cut?.()
-      if (opened && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
+      if (opened && !figures.isProbe && rooms.mayTell('transfer-failed', figures.peer.address))
+        emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
     },
   })
   closers.push(() => server.stop())

@@ -2,17 +2,16 @@
 // It never redirects (firmware does not follow), never tells why it refused, and decides nothing: the door does.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
-import { findMac, type Ipv4, type Mac } from '../boot/address.ts'
+import type { Ipv4 } from '../boot/address.ts'
 import { maskTicket } from '../station/ticket.ts'
 import type { DoorRequest, Opened } from '../station/visit.ts'
 import { type Call, callOf, callOfNode, type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
-import { foldName, isPrintable, parseFacts } from './name.ts'
+import { foldName, parseFacts } from './name.ts'
 import { retryAfter, statusOf } from './problem.ts'
 import { emptyReply, type Reply, respond, responseOf, writeReply } from './reply.ts'
 import { type SendOptions, send } from './send.ts'
-
-export const maxReportBytes = 4096
+import { isReportName, receiveReport } from './up.ts'
 
 type Answer = Reply | Promise<Reply>
 
@@ -84,6 +83,7 @@ function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done, 
     onDone: done,
     onCut: (sentBytes) => {
       cut?.()
+      if (deps.mayTell?.('transfer-failed', peer) === false) return
       const mac = deps.presence.find(peer)
       const detail = { file: maskTicket(name), via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
       deps.emit({ at: deps.now(), kind: 'transfer-failed', ...(mac && { mac }), ...ipOf(peer), detail })
@@ -101,53 +101,6 @@ function refuse(deps: AppDeps, error: unknown): Reply {
 
 async function receive(deps: AppDeps, c: Context<HttpEnv>): Promise<Response> {
   const name = foldName(c.req.path)
-  if (!name?.startsWith('up/')) return refuseReport(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' })
-  const mac = findMac(name.slice(3))
-  if (!mac) return refuseReport(404)
-  const peer = peerOf(callOf(c))
-  const report = await readBounded(c).catch(() => 'cut' as const)
-  if (report === 'cut') return refuseReport(400)
-  if (report === undefined) return refuseReport(413, { Connection: 'close' })
-  const base = { at: deps.now(), mac, ...ipOf(peer) }
-  const holder = findOtherHolder(deps, mac, peer)
-  if (holder) {
-    deps.emit({ ...base, kind: 'dropped', detail: { reason: `up was told by ${peer}, but ${mac} has the address ${holder}`, path: `up/${mac}` } })
-    return refuseReport(403)
-  }
-  const text = printableStart(report)
-  deps.emit({ ...base, kind: 'up', detail: { via: 'http', ...(text && { report: text }) } })
-  return new Response(null, { status: 204 })
-}
-
-const refuseReport = (status: number, headers?: Record<string, string>): Response => responseOf(emptyReply(status, headers))
-
-/** The address that this MAC holds by a lease in force, when the caller is not there. No proof of identity, only a guard against mistakes. */
-function findOtherHolder({ leases, now }: AppDeps, mac: Mac, peer: string): string | undefined {
-  const lease = leases.findByMac(mac)
-  if (lease?.state !== 'bound' || lease.expiresAt * 1000 <= now() || lease.ip === peer) return undefined
-  // A station with leases on several networks: any of them will do.
-  return leases.findMac(peer as Ipv4) === mac ? undefined : lease.ip
-}
-
-/** The body, or undefined when it is bigger than 4 KB. What follows is not read. */
-async function readBounded(c: Context<HttpEnv>): Promise<Uint8Array | undefined> {
-  if (Number(c.req.header('content-length') ?? 0) > maxReportBytes) return undefined
-  const bytes = new Uint8Array(maxReportBytes)
-  let length = 0
-  const reader = c.req.raw.body?.getReader()
-  for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
-    if (length + piece.value.length > maxReportBytes) {
-      await reader?.cancel()
-      return undefined
-    }
-    bytes.set(piece.value, length)
-    length += piece.value.length
-  }
-  return bytes.subarray(0, length)
-}
-
-/** The first line of a report, at most 200 characters, if it is printable: for people who read the trace. */
-function printableStart(report: Uint8Array): string {
-  const line = new TextDecoder('latin1').decode(report.subarray(0, 200)).split(/\r?\n/, 1)[0] ?? ''
-  return isPrintable(line) ? line.trim() : ''
+  if (name === undefined || !isReportName(name)) return responseOf(emptyReply(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' }))
+  return receiveReport(deps, c, name)
 }

@@ -1,11 +1,13 @@
 // What the HTTP room needs from outside, all of it handed in by server: so that a test builds the app from plain objects.
 import type { Ipv4, Mac } from '../boot/address.ts'
-import type { Emit } from '../boot/event.ts'
+import type { Emit, EventKind } from '../boot/event.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
 import type { Nfs } from '../nfs/phase.ts'
 import type { Gate } from '../station/answer.ts'
 import type { Door } from '../station/door.ts'
 import type { Presence } from '../station/presence.ts'
+import type { Served } from '../station/served.ts'
+import type { Tickets } from '../station/ticket.ts'
 import type { Lease, Store } from '../store/port.ts'
 import type { RecordBook } from '../store/record.ts'
 
@@ -37,6 +39,12 @@ export type AppDeps = {
   readonly ipxe?: IpxeTools
   /** The export by NFS; without it there is no /api/v1/nfs. */
   readonly nfs?: Nfs
+  /** For reports that come with their boot's ticket. */
+  readonly tickets?: Pick<Tickets, 'check'>
+  /** What stations were given, and with what they came up. */
+  readonly served?: Pick<Served, 'come' | 'last'>
+  /** May something of this kind be told that this peer caused? Absent: always. */
+  readonly mayTell?: (kind: EventKind, peer: string) => boolean
   readonly now: () => number
   readonly emit: Emit
   /** `http.url` of the configuration: what URLs begin with, over what the request says. */

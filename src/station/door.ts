@@ -51,6 +51,8 @@ export type DoorOptions = {
   readonly overlayAccess?: 'open' | 'ticket'
   /** Told when an overlay is out whole. */
   readonly onOverlay?: (mac: Mac, overlay: FoundOverlay) => void
+  /** May this be told, that the peer caused? Absent: always. */
+  readonly mayTell?: (kind: EventKind, peer: string) => boolean
   readonly emit: Emit
   readonly now: () => number
 }
@@ -226,7 +228,8 @@ export function createDoor(options: DoorOptions): Door {
     }
   }
 
-  function tell({ request, ip }: Visit, kind: EventKind, mac: Mac | undefined, detail: NonNullable<BootEvent['detail']>): void {
+  function tell({ request, ip, peer }: Visit, kind: EventKind, mac: Mac | undefined, detail: NonNullable<BootEvent['detail']>): void {
+    if (options.mayTell?.(kind, peer) === false) return
     const file = maskTicket(request.name)
       .replace(/[^ -~]+/g, '?')
       .slice(0, 200)

@@ -21,6 +21,7 @@ export type StationReport = {
 export const maxReportBytes = 4096
 
 const maxValueLength = 128
+const maxTextLength = 200
 const maxNames = 32
 const printable = /^[ -~]+$/
 const listed = /^[A-Za-z0-9][A-Za-z0-9._+:@-]{0,63}$/
@@ -49,7 +50,7 @@ export function parseReport(body: Uint8Array): StationReport {
     ...(modloop !== undefined && { modloop: /^(mounted|yes|ok|present|1)$/i.test(modloop) ? 'mounted' : 'missing' }),
     failed: namesOf(values.get('failed')),
     missing: namesOf(values.get('missing')),
-    ...(!values.size && printable.test(first) && { text: first.slice(0, maxValueLength) }),
+    ...(!values.size && printable.test(first) && { text: first.slice(0, maxTextLength) }),
   }
 }
 

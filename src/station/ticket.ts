@@ -102,7 +102,7 @@ export function createTickets({ key, now, steady, leases, used }: TicketOptions)
     const boot = bootOf(bytes)
     if (mac !== undefined && boot.mac !== mac) return { refused: `the ticket is that of ${boot.mac}` }
     if (!isFresh(boot.id, bytes.readUInt32BE(at.time) * 1000, ticketLifeMs[use])) return { refused: 'the ticket is too old' }
-    const stranger = findStranger(boot.mac, peer, bytes)
+    const stranger = use === 'up' ? findOther(boot.mac, peer) : findStranger(boot.mac, peer, bytes)
     return stranger === undefined ? { boot } : { refused: stranger }
   }
 
@@ -113,14 +113,20 @@ export function createTickets({ key, now, steady, leases, used }: TicketOptions)
 
   /** Where we gave the addresses, the lease says who may; where another server did, the address that asked for the script. */
   function findStranger(mac: Mac, peer: string, bytes: Buffer): string | undefined {
-    const holder = leases.findMac(peer as Ipv4)
-    if (holder === mac) return undefined
-    if (holder !== undefined) return `${peer} is the address of ${holder}`
+    if (leases.findMac(peer as Ipv4) === mac) return undefined
+    const other = findOther(mac, peer)
+    if (other !== undefined) return other
     if (leases.holdsAny(mac)) return `${mac} has another address than ${peer}`
     if (leases.gives(peer as Ipv4)) return `${peer} is an address that nobody was given`
     const marked = Buffer.alloc(4)
     writeMark(marked, 0, 4, peer)
     return marked.equals(bytes.subarray(at.address, at.seal)) ? undefined : `the ticket was not given to ${peer}`
+  }
+
+  /** A running system may have got another address from another server: only one that is somebody else's speaks against it. */
+  function findOther(mac: Mac, peer: string): string | undefined {
+    const holder = leases.findMac(peer as Ipv4)
+    return holder === undefined || holder === mac ? undefined : `${peer} is the address of ${holder}`
   }
 
   function begin({ id }: Boot): Delivery | { refused: string } {
