@@ -10,6 +10,8 @@ import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
 import { addNfsCommand } from './nfs.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
+import { addReleaseCommand } from './release.ts'
+import { addOverlayCommand } from './overlay.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
@@ -51,6 +53,8 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
   addNfsCommand(program, context)
+  addReleaseCommand(program, context)
+  addOverlayCommand(program, context)
   addTokenCommand(program, context)
   return program
 }
@@ -60,13 +64,19 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
   const json = argv.includes('--json')
   try {
     const { keys, rest } = takeKeys(argv, isConfigKey)
-    await createProgram(keys, env).parseAsync([...rest], { from: 'user' })
+    await createProgram(keys, env).parseAsync(nameVersion(rest), { from: 'user' })
     return process.exitCode === undefined ? exitCodes.done : Number(process.exitCode)
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
     sayError(error, json)
     return exitCodeOf(error)
   }
+}
+
+/** Behind a command `--version` is Alpine's; before one it is ours, which commander would take it for everywhere. */
+function nameVersion(argv: readonly string[]): string[] {
+  const command = argv.findIndex((word) => !word.startsWith('-'))
+  return argv.map((word, at) => (command >= 0 && at > command ? word.replace(/^--version(?==|$)/, '--alpine-version') : word))
 }
 
 if (import.meta.main ?? process.argv[1] === import.meta.filename) {
