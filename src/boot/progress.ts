@@ -13,6 +13,8 @@ export type Boot = {
   readonly trouble: readonly BootEvent[]
   /** Why it is not up, or what is wrong though it is. Absent when all is well, and while it goes on as it should. */
   readonly reason?: string
+  /** The newest `up`: what the station says of itself. */
+  readonly report?: BootEvent
 }
 
 const isStep = (kind: string): kind is BootStep => (bootSteps as readonly string[]).includes(kind)
@@ -69,15 +71,16 @@ function readBoot(events: readonly BootEvent[]): Boot {
     isUp: seen.has('up'),
     trouble: events.filter(({ kind, detail }) => (isStep(kind) ? detail?.trouble !== undefined : !ordinary.has(kind))),
   }
-  const reason = findReason(boot, events)
-  return { ...boot, ...(reason !== undefined && { reason }) }
+  const report = events.findLast(({ kind }) => kind === 'up')
+  const reason = findReason(boot, report)
+  return { ...boot, ...(reason !== undefined && { reason }), ...(report && { report }) }
 }
 
 const ordinary: ReadonlySet<string> = new Set(['inform', 'release', 'script-offered', 'saved', 'save-refused'])
 
 /** The newest report's trouble of a station that is up; else the step that was passed over; else what went wrong last. */
-function findReason(boot: Boot, events: readonly BootEvent[]): string | undefined {
-  if (boot.isUp) return textOf(events.findLast(({ kind }) => kind === 'up')?.detail?.trouble)
+function findReason(boot: Boot, report: BootEvent | undefined): string | undefined {
+  if (report) return textOf(report.detail?.trouble)
   const last = boot.trouble.at(-1)
   const skipped = findSkipped(boot)
   const skippedText = skipped && `${skipped} never came, though later steps did${skipped === 'overlay' ? ': the station may stand open' : ''}`

@@ -16,6 +16,9 @@ import { listStations, mergeEvents, viewBoot, viewLease } from './view.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
 
+/** Stations that `status` names because something is wrong with them. */
+const maxTroubled = 100
+
 /** How many of the newest events the list of stations looks at, and the trace of one. */
 const lookBack = { list: 10_000, trace: 2_000, boots: 20 }
 
@@ -48,7 +51,18 @@ function json(value: unknown): Response {
 function describeStatus(deps: AppDeps): object {
   const { version, startedAt, listening, problems } = deps.status()
   const uptimeSeconds = Math.floor((deps.now() - startedAt) / 1000)
-  return { version, startedAt, uptimeSeconds, listening, counts: countRecords(deps), problems: [...problems, ...deps.records.problems()] }
+  const troubled = listStations(deps.records.current(), deps.leases.list(), deps.store.events.read({ limit: lookBack.list })).flatMap(
+    ({ name, macs, isUp, reason, lastAt }) => (reason === null ? [] : [{ station: name ?? macs[0] ?? null, isUp, reason, lastAt }]),
+  )
+  return {
+    version,
+    startedAt,
+    uptimeSeconds,
+    listening,
+    counts: countRecords(deps),
+    problems: [...problems, ...deps.records.problems()],
+    troubled: troubled.slice(0, maxTroubled),
+  }
 }
 
 function countRecords({ records, leases }: AppDeps): Record<string, number> {

@@ -7,6 +7,7 @@ import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { addIpxeApi } from './ipxe.ts'
 import { addNfsApi } from './nfs.ts'
+import { addOverlayApi } from './overlay.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
@@ -28,6 +29,7 @@ export function createApp(deps: AppDeps): App {
   // Before the API, whose last route refuses what nobody took.
   if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
   if (deps.nfs) addNfsApi(app, deps.nfs, rights)
+  if (deps.desk) addOverlayApi(app, deps.desk, deps.records.current, rights)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
   const boot = createBootRoutes(deps)

@@ -3,6 +3,7 @@ import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Emit, EventKind } from '../boot/event.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
 import type { Nfs } from '../nfs/phase.ts'
+import type { Desk } from '../overlay/desk.ts'
 import type { Gate } from '../station/answer.ts'
 import type { Door } from '../station/door.ts'
 import type { Presence } from '../station/presence.ts'
@@ -39,6 +40,8 @@ export type AppDeps = {
   readonly ipxe?: IpxeTools
   /** The export by NFS; without it there is no /api/v1/nfs. */
   readonly nfs?: Nfs
+  /** Overlays as people ask about them; without it there is no /api/v1/stations/…/overlay. */
+  readonly desk?: Desk
   /** For reports that come with their boot's ticket. */
   readonly tickets?: Pick<Tickets, 'check'>
   /** What stations were given, and with what they came up. */
