@@ -19,6 +19,8 @@ import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
 import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
+import { bootOf } from './overlay/boot-of.ts'
+import { createDesk, type Desk } from './overlay/desk.ts'
 import { openOverlays } from './overlay/open.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createEventLimit } from './station/allowance.ts'
@@ -162,6 +164,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     emit,
     findPlace,
   })
+  const desk = createDesk({ depot, overlays, findOverlay: gate.findOverlay, findBoot: (mac) => bootOf(mac, records.current(), site) })
   const door = createDoor({
     gate,
     scripts,
@@ -176,7 +179,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     emit,
     now,
   })
-  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, served, mayTell, ...(tickets && { tickets }) }
+  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, desk, served, mayTell, ...(tickets && { tickets }) }
 }
 
 /** What only a running server has. */
@@ -199,6 +202,7 @@ export type LocalGate = {
   readonly records: RecordBook
   readonly loaders: LoaderLibrary
   readonly scripts: Scripts
+  readonly desk: Desk
   readonly close: () => void
 }
 
@@ -216,8 +220,8 @@ function openStationLoaders({ artifacts, publisher }: IpxeTools, closers: Closer
 /** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing but the overlays that it composes. */
 export async function createLocalGate(config: Config): Promise<LocalGate> {
   const records = await openRecords({ depot: config.depot, networks: config.networks, emit: () => {}, now: Date.now })
-  const { gate, loaders, scripts } = createRooms(config, records, () => {})
-  return { gate, records, loaders, scripts, close: records.close }
+  const { gate, loaders, scripts, desk } = createRooms(config, records, () => {})
+  return { gate, records, loaders, scripts, desk, close: records.close }
 }
 
 type Doors = {

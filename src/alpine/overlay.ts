@@ -25,6 +25,9 @@ export type OverlayReport = {
   readonly services: readonly string[]
   /** `etc/.default_boot_services` is there: Alpine adds its own set, and fetches `ssh_key=`. */
   readonly hasDefaultServices: boolean
+  /** `root/.ssh/authorized_keys` is there; host keys of sshd are. */
+  readonly hasSshKeys?: true
+  readonly hasHostKeys?: true
   readonly warnings: readonly OverlayWarning[]
 }
 
@@ -47,6 +50,8 @@ type Findings = {
   readonly links: Set<string>
   readonly services: string[]
   hasDefaultServices: boolean
+  hasSshKeys: boolean
+  hasHostKeys: boolean
   /** First example of each oddity: code → member's name. */
   readonly oddities: Map<string, string>
 }
@@ -64,6 +69,8 @@ export async function inspectOverlay(source: Uint8Array | string | FileHandle, l
     links: new Set(),
     services: [],
     hasDefaultServices: false,
+    hasSshKeys: false,
+    hasHostKeys: false,
     oddities: new Map(),
   }
   findings.inflatedBytes = await scanOverlay(source, {
@@ -146,6 +153,8 @@ function readEntry(entry: TarEntry, path: string, body: Uint8Array, findings: Fi
   noteOddities(entry, path, findings)
   if (body.length) findings.texts.set(path, new TextDecoder().decode(body))
   if (entry.kind === 'link') findings.links.add(path)
+  if (path === 'root/.ssh/authorized_keys') findings.hasSshKeys = true
+  if (/^etc\/ssh\/ssh_host_[a-z0-9]+_key$/.test(path)) findings.hasHostKeys = true
   if (path === 'etc/.default_boot_services') findings.hasDefaultServices = true
   const service = /^etc\/runlevels\/([^/]+\/[^/]+)$/.exec(path)?.[1]
   if (service && entry.kind !== 'directory') findings.services.push(service)
@@ -193,6 +202,8 @@ function report(findings: Findings): OverlayReport {
     repositories: linesOf(texts.get('etc/apk/repositories')),
     services: services.slice(0, maxListed).toSorted(),
     hasDefaultServices,
+    ...(findings.hasSshKeys && { hasSshKeys: true }),
+    ...(findings.hasHostKeys && { hasHostKeys: true }),
     warnings: warn(findings),
   }
 }

@@ -6,6 +6,8 @@ export type ApiClient = {
   /** The answer's JSON. Throws OutsideError when no server answers, and the server's own error by its class. */
   get: <T>(path: string) => Promise<T>
   post: <T>(path: string, body?: unknown) => Promise<T>
+  /** The answer's bytes. Throws as `get`. */
+  download: (path: string) => Promise<Uint8Array>
   /** Lines of a server-sent event stream's `data:` fields, until the caller stops; from behind the event `lastId` on, where one is given. */
   follow: (path: string, signal: AbortSignal, lastId?: string) => AsyncGenerator<string>
 }
@@ -29,6 +31,11 @@ export function createApiClient(base: string, token: string | undefined): ApiCli
   return {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
+    download: async (path) => {
+      const response = await reach(base, () => request(base + path, { headers, headersTimeout: 60_000 }))
+      if (response.statusCode >= 400) throw toError(response.statusCode, await response.body.text(), path)
+      return new Uint8Array(await response.body.arrayBuffer())
+    },
     follow: (path, signal, lastId) => followEvents(base, path, { ...headers, ...(lastId !== undefined && { 'last-event-id': lastId }) }, signal),
   }
 }

@@ -2,14 +2,17 @@
 // A blob never changes; its name says what must be in it.
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { chmod, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BivouacError } from '../boot/error.ts'
-import { codeOf, diskError, syncFolder } from '../store/atomic.ts'
+import { codeOf, diskError, syncFolder, writeAtomic } from '../store/atomic.ts'
 
 export type Blob = { readonly digest: string; readonly path: string; readonly sizeBytes: number }
+
+/** What is known of a composed one: where each file came from (path → layer), and what a station reports of it. */
+export type BlobNote = { readonly contentId: string; readonly layers: readonly string[]; readonly origins: Readonly<Record<string, string>> }
 
 export type Blobs = {
   /** Keeps what the stream gives; the same bytes are kept once. Throws what the stream throws, or OutsideError when the disk refuses: then nothing is kept. */
@@ -18,6 +21,9 @@ export type Blobs = {
   readonly putFile: (path: string) => Promise<Blob>
   readonly pathOf: (digest: string) => string
   readonly find: (digest: string) => Promise<Blob | undefined>
+  /** Keeps what is known of a blob beside it; goes when it goes. */
+  readonly describe: (digest: string, about: BlobNote) => Promise<void>
+  readonly readNote: (digest: string) => Promise<BlobNote | undefined>
   /** Removes those that `isNeeded` does not know and that are older than a few minutes. Answers how many. */
   readonly prune: (isNeeded: ReadonlySet<string>) => Promise<number>
 }
@@ -59,7 +65,7 @@ export function createBlobs(state: string, now: () => number): Blobs {
     const names = await readdir(folder).catch(() => [])
     let removed = 0
     for (const name of names) {
-      if (isNeeded.has(name.replace(/\.tar\.gz$/, ''))) continue
+      if (isNeeded.has(name.replace(/(\.tar\.gz|\.json)$/, ''))) continue
       const stats = await stat(join(folder, name)).catch(() => undefined)
       if (!stats || now() - stats.mtimeMs < youngMs) continue
       await unlink(join(folder, name)).catch(() => undefined)
@@ -68,7 +74,19 @@ export function createBlobs(state: string, now: () => number): Blobs {
     return removed
   }
 
-  return { put, putFile: (path) => put(createReadStream(path)), pathOf, find, prune }
+  const notePath = (digest: string): string => join(folder, `${digest}.json`)
+  const describe = (digest: string, about: BlobNote): Promise<void> => writeAtomic(notePath(digest), JSON.stringify(about))
+
+  async function readNote(digest: string): Promise<BlobNote | undefined> {
+    try {
+      const note = JSON.parse(await readFile(notePath(digest), 'utf8')) as BlobNote
+      return typeof note.contentId === 'string' && typeof note.origins === 'object' && Array.isArray(note.layers) ? note : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  return { put, describe, readNote, putFile: (path) => put(createReadStream(path)), pathOf, find, prune }
 }
 
 async function writeHashed(source: Readable, draft: string): Promise<{ digest: string; sizeBytes: number }> {

@@ -7,11 +7,10 @@ import { isWithin } from '../boot/age.ts'
 import { BivouacError, MissingError, OutsideError } from '../boot/error.ts'
 import { identityOf } from '../store/version.ts'
 import type { Blobs } from './blob.ts'
-import type { ComposeAsk, Composed, ComposedFile, Composer } from './composition.ts'
+import type { ComposeAsk, Composed, Composer } from './composition.ts'
 import type { History } from './history.ts'
 import { createKept, type KeptComposition } from './kept.ts'
 import { type Laid, layArchive, layLayer, startLaying } from './lay.ts'
-import { sizeOf } from './member.ts'
 import { packTree } from './pack.ts'
 import { renderMember } from './render.ts'
 import { openSecrets } from './secret.ts'
@@ -117,6 +116,7 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
       const { digest, path, sizeBytes } = await blobs.put(packed.stream)
       const secretPaths = [...laid.tree].flatMap(([file, member]) => (member.isSecret ? file : [])).sort()
       const report = await inspectOverlay(path)
+      await blobs.describe(digest, { contentId: packed.contentId(), layers, origins: originsOf(laid) })
       return { digest, contentId: packed.contentId(), sizeBytes, report, layers, isSecret: secretPaths.length > 0, secretPaths, notes: laid.notes }
     } catch (error) {
       if (error instanceof OutsideError && error.code === 'layer-changed') return undefined
@@ -157,21 +157,11 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
         throw new MissingError('pinned-missing', `version ${version}, to which this station was rolled back, cannot be read: ${error.message}`)
       })
       const { at, who } = pin
-      const layers = namesOf({ ...rest, ...(station && { station }) })
-      const found = await locate({ digest, contentId: '', sizeBytes, report, layers, isSecret, secretPaths, notes: [], fingerprint: '' })
+      const { contentId = '', layers = namesOf({ ...rest, ...(station && { station }) }) } = (await blobs.readNote(digest)) ?? {}
+      const found = await locate({ digest, contentId, sizeBytes, report, layers, isSecret, secretPaths, notes: [], fingerprint: '' })
       if (found) return { ...found, pinned: { version, at, who } }
     }
     return undefined
-  }
-
-  async function list(asked: ComposeAsk): Promise<readonly ComposedFile[] | undefined> {
-    if (!namesOf(asked).length) return undefined
-    const ask = normalize(asked)
-    const { laid } = await sources
-      .read(ask)
-      .then((read) => lay(ask, read))
-      .catch(explain)
-    return describe(laid)
   }
 
   const fingerprintOf = (facts: string, { fingerprint }: Sources): string =>
@@ -179,7 +169,7 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
       .update(JSON.stringify([format, settings, facts, fingerprint]))
       .digest('hex')
 
-  return { compose, list, digests: kept.digests }
+  return { compose, digests: kept.digests }
 }
 
 /** The disk's own errors as one that the other rooms know. */
@@ -207,13 +197,4 @@ const factsOf = ({ mac, station, profile, release, archive }: ComposeAsk): strin
     archive && [archive.path, archive.identity],
   ])
 
-function describe({ tree }: Laid): ComposedFile[] {
-  return [...tree]
-    .map(([path, member]): ComposedFile => {
-      const { kind, origin, uid = 0, gid = 0, isSecret } = member
-      const mode = kind === 'link' ? 0o777 : (member.mode ?? (kind === 'directory' ? 0o755 : 0o644))
-      const sizeBytes = kind === 'file' ? sizeOf(member.body) : 0
-      return { path, kind, origin, mode, uid, gid, sizeBytes, ...(kind === 'link' && { target: member.target }), ...(isSecret && { isSecret }) }
-    })
-    .sort((one, other) => (one.path < other.path ? -1 : 1))
-}
+const originsOf = ({ tree }: Laid): Record<string, string> => Object.fromEntries([...tree].map(([path, { origin }]) => [path, origin]))

@@ -13,19 +13,6 @@ export type ComposeAsk = {
   readonly archive?: { readonly path: string; readonly identity: string }
 }
 
-/** One file of a composed overlay, for people: where it came from. `origin` is a layer's name, `archive`, or `bivouac` for what we put in. */
-export type ComposedFile = {
-  readonly path: string
-  readonly kind: 'file' | 'directory' | 'link'
-  readonly origin: string
-  readonly mode: number
-  readonly uid: number
-  readonly gid: number
-  readonly sizeBytes: number
-  readonly target?: string
-  readonly isSecret?: true
-}
-
 /** A composed overlay: a file of ours that never changes. */
 export type Composed = {
   /** Absolute, in the state folder, mode 0600. */
@@ -56,6 +43,4 @@ export type Composer = {
    * (a layer that is missing or wrong, a template that fails), OutsideError (the disk, or a layer that changes all the time).
    */
   readonly compose: (ask: ComposeAsk) => Composed | undefined | Promise<Composed | undefined>
-  /** Every file with the layer it came from. Undefined as with `compose`; rejects likewise. */
-  readonly list: (ask: ComposeAsk) => Promise<readonly ComposedFile[] | undefined>
 }
