@@ -58,8 +58,8 @@ export type DoorOptions = {
 }
 
 /**
- * Packages and indexes that the depot may not have yet. `path` is as in the URL (`apk/v3.22/main/x86_64/APKINDEX.tar.gz`). Asked first for an index,
- * which changes, and for a package only when the depot has no such file. Throws or rejects with MissingError, OutsideError.
+ * The mirror, for everything below `apk/`; it has its own folder, and what is missing there it may bring. `path` is below the mirror's root
+ * (`v3.22/main/x86_64/APKINDEX.tar.gz`). Throws or rejects with MissingError, OutsideError.
  */
 export type Packages = { readonly open: (path: string) => Maybe<Content> }
 
@@ -170,20 +170,13 @@ export function createDoor(options: DoorOptions): Door {
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
     }
     const kind = stepOf(path, gate.records())
-    return onward(openStored(path, kind), (content) => opened(visit, content, kind && { kind }))
+    return onward(openStored(path), (content) => opened(visit, content, kind && { kind }))
   }
 
-  function openStored(path: string, kind: EventKind | undefined): Maybe<Content> {
+  function openStored(path: string): Maybe<Content> {
     if (!packages || !path.startsWith('apk/')) return files.open(path)
     checkServed(path)
-    if (kind === 'index') return packages.open(path)
-    return orElse(
-      () => files.open(path),
-      (error) => {
-        if (!(error instanceof MissingError)) throw error
-        return packages.open(path)
-      },
-    )
+    return packages.open(path.slice(4))
   }
 
   /** Never another script than the station's: what cannot carry it is refused. */

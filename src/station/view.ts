@@ -6,7 +6,7 @@ import { InputError, MissingError } from '../boot/error.ts'
 import type { BootStep } from '../boot/event.ts'
 import { textContent, wholeContent } from './content.ts'
 import type { GatePlan } from './plan.ts'
-import { repositoriesOf } from './repository.ts'
+import { repositoriesOf, repositoryUrl } from './repository.ts'
 import type { Scripts } from './script.ts'
 import { literal, plain, url, word } from './text.ts'
 
@@ -87,7 +87,7 @@ function render(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): RenderedScrip
   const { profile, boot } = plan
   const isBoot = profile.kind === 'alpine' && boot !== undefined
   const template = ask.form === 'pxelinux' ? 'pxelinux' : templateOf(plan, ask.form)
-  const data = { ...commonData(plan, ask), ...(isBoot ? bootData(plan, ask) : profile.kind === 'menu' ? menuData(plan, ask) : {}) }
+  const data = { ...commonData(plan, ask), ...(isBoot ? bootData(plan, ask, scripts) : profile.kind === 'menu' ? menuData(plan, ask) : {}) }
   return { text: scripts.render(template, data), profile: profile.name, boots: isBoot, offers: isBoot ? offersOf(plan) : [] }
 }
 
@@ -126,14 +126,14 @@ function explainPlan({ profile, why }: GatePlan): string {
   return unknown ? `${unknown.text}; a file stations/NAME.yaml makes it known` : 'its profile says: wait'
 }
 
-function bootData(plan: GatePlan, ask: ScriptAsk): object {
+function bootData(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): object {
   const files = plan.boot?.files ?? { kernel: '', initramfs: '' }
   const isTftp = ask.form === 'pxelinux'
   const name = (path: string): unknown => (isTftp ? word(`${ask.root ?? ''}${path}`) : url(fileUrl(ask.httpBase, path)))
-  return { kernel: name(files.kernel), initramfs: name(files.initramfs), line: literal(kernelLine(plan, ask)) }
+  return { kernel: name(files.kernel), initramfs: name(files.initramfs), line: literal(kernelLine(plan, ask, scripts.packagesBase?.(ask.httpBase))) }
 }
 
-function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: ScriptAsk): string {
+function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: ScriptAsk, packagesBase = `${httpBase}/apk`): string {
   const { boot, station, hasSshKeys } = plan
   if (!boot) return ''
   const { profile, files } = boot
@@ -148,7 +148,7 @@ function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: 
       ...(files.modloop && { modloop: fileUrl(httpBase, files.modloop) }),
       modules: profile.modules,
       ...(profile.alpineDev && { alpineDev: profile.alpineDev }),
-      repositories: repositoriesOf(boot).map((place) => (/^https?:/.test(place) ? place : fileUrl(httpBase, place.replace(/\/$/, '')))),
+      repositories: repositoriesOf(boot).map((place) => repositoryUrl(place, httpBase, packagesBase)),
       ...(files.branch && { branch: files.branch }),
       // pxelinux adds both by itself (IPAPPEND 2, INITRD).
       ...(form !== 'pxelinux' && { ...(bootif && { bootif }), initrd: files.initramfs.slice(files.initramfs.lastIndexOf('/') + 1) }),
