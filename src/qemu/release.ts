@@ -22,7 +22,7 @@ export type StandIn = {
 export type StandInOptions = { readonly folder: string; readonly cache: string; readonly tell?: (line: string) => void }
 
 const assets = join(import.meta.dirname, '../../assets/stand-in')
-const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs']
+const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs', 'virtio_blk', 'ata_piix', 'sr_mod', 'isofs']
 const inModloop = ['overlay', 'loop', 'squashfs']
 // `init` is the kernel's to start; the others lie beside it, and later in the station's root.
 const scripts = readdirSync(assets).filter((name) => name !== 'init')
