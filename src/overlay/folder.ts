@@ -4,7 +4,7 @@ import { constants } from 'node:fs'
 import { type FileHandle, lstat, open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHash } from 'node:crypto'
-import { InputError, OutsideError } from '../boot/error.ts'
+import { BivouacError, InputError, OutsideError } from '../boot/error.ts'
 import { codeOf } from '../store/atomic.ts'
 import { identityOf, isSettled } from '../store/version.ts'
 import { isMemberPath } from './layer-file.ts'
@@ -83,7 +83,9 @@ export async function lookFolder(root: string, file: string, limits: Limits, now
   }
 
   await walk('', 0).catch((error: unknown) => {
-    throw codeOf(error) ? new OutsideError('layer-read', `${file} cannot be read: ${(error as Error).message}`, true, { cause: error }) : error
+    throw !(error instanceof BivouacError) && codeOf(error)
+      ? new OutsideError('layer-read', `${file} cannot be read: ${(error as Error).message}`, true, { cause: error })
+      : error
   })
   const hash = createHash('sha256').update(root)
   for (const one of found) hash.update(`\0${one.path}\0${one.kind}\0${one.identity}\0${one.isExecutable}${one.isForAll}${one.uid}`)

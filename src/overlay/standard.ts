@@ -41,16 +41,15 @@ export function addStandard(laid: Laid, ask: StandardAsk): void {
   addRoot(laid, ask)
   if (ask.hasReport) addLocal(laid, 'zz-bivouac-report', { kind: 'file', body: reportScript, mode: 0o755 })
   for (const [name, body] of ask.keys) own(laid, `etc/apk/keys/${name}`, { kind: 'file', body })
-  if (laid.world.size)
-    own(laid, 'etc/apk/world', {
-      kind: 'file',
-      body: bytesOf(
-        [...laid.world.values()]
-          .sort(byBytes)
-          .map((line) => `${line}\n`)
-          .join(''),
-      ),
-    })
+  addWorld(laid)
+}
+
+/** Alpine's init adds alpine-base in any case; written down, a station can tell whether it is there. */
+function addWorld(laid: Laid): void {
+  const { world, removedPackages } = laid
+  if (!world.has('alpine-base') && !removedPackages.has('alpine-base')) world.set('alpine-base', 'alpine-base')
+  const lines = [...world.values()].sort(byBytes).map((line) => `${line}\n`)
+  own(laid, 'etc/apk/world', { kind: 'file', body: bytesOf(lines.join('')) })
 }
 
 const byBytes = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other))
