@@ -10,7 +10,7 @@ import type { Station } from './boot/record.ts'
 import type { Config } from './config.ts'
 import { type DhcpServer, startDhcp } from './dhcp/server.ts'
 import { createApp } from './http/app.ts'
-import type { AppDeps } from './http/deps.ts'
+import type { AppDeps, SaveDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
 import { guessBase } from './ipxe/base.ts'
 import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
@@ -22,12 +22,15 @@ import type { Nfs } from './nfs/phase.ts'
 import { bootOf } from './overlay/boot-of.ts'
 import { createDesk, type Desk } from './overlay/desk.ts'
 import { openOverlays } from './overlay/open.ts'
+import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
+import { createAdditions } from './release/addition.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createEventLimit } from './station/allowance.ts'
 import { createGate, type Gate } from './station/answer.ts'
 import { createDoor, type DoorOptions } from './station/door.ts'
 import type { PlaceFinder } from './station/explain.ts'
-import { createFiles } from './station/file.ts'
+import { createFiles, type Files } from './station/file.ts'
+import { createPhases } from './station/phase.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
 import { createServed } from './station/served.ts'
@@ -43,7 +46,7 @@ import { startTftp } from './tftp/server.ts'
 
 /** One socket that is open, for people and the API. */
 export type Listening = {
-  readonly service: 'http' | 'tftp' | 'dhcp'
+  readonly service: 'http' | 'packages' | 'tftp' | 'dhcp'
   readonly address: string
   readonly port: number
   readonly network?: string
@@ -104,16 +107,25 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const startedAt = Date.now()
   const ipxe = await openGenerator(config)
   closers.push(() => ipxe.close())
+  const files = openFiles(config)
+  const packages = await openPackages(config, { emit, now: Date.now, files })
+  closers.push(packages.close)
+  const packagesPort = (): number | undefined => listening.find(({ service }) => service === 'packages')?.port
   const rooms = createRooms(config, records, emit, {
+    files,
+    packages,
+    packagesBase: packagesBaseOf(config, packagesPort),
     isBeingBuilt: ipxe.builds.isBeingBuilt,
     ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
     ticketStore: await openTicketStore(store.marks, Date.now, onFault),
     onFault,
   })
   closers.push(rooms.served.settle)
-  const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
+  const problems = () => [...warnings.map((message) => ({ message })), ...rooms.scripts.problems(), ...listMirrorProblems(packages.describe())]
+  const status = () => ({ version, startedAt, listening, problems: problems() })
   const nfs = await resumeNfs(config, emit, closers, warnings)
-  const doors = { config, rooms, ipxe, nfs, store, records, emit, warnings, listening, closers, status, onFault }
+  const doors = { config, rooms, ipxe, nfs, packages, store, records, emit, warnings, listening, closers, status, onFault }
+  await openSecondHttp(doors)
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
@@ -141,16 +153,17 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
   // A lease tells who has an address; whoever has one from elsewhere (proxy mode) is known by what it asked before.
   const presence = { ...own, find: (ip: string) => leases.findMac(ip as Ipv4) ?? own.find(ip) }
   const loaders = createLoaderLibrary({ depot, now })
-  const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
-  const scripts = createScripts({ depot, emit, now })
+  const { files = openFiles(config), packagesBase = packagesBaseOf(config, () => undefined) } = made
+  const scripts = createScripts({ depot, emit, now, packagesBase })
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
-  const { onFault = () => {}, ticketStore, ...doorParts } = made
+  const { onFault = () => {}, ticketStore, files: _, packagesBase: __, ...doorParts } = made
   const overlays = openOverlays(config, now)
   const mayTell = createEventLimit({ now, emit })
   const served = createServed({ history: overlays.history, depot, onFault })
   const tickets = ticketStore && createTickets({ ...ticketStore, now, steady: () => performance.now(), leases: ticketLeases(config, leases) })
   const hasTickets = tickets !== undefined
   const { composer } = overlays
+  const additions = createAdditions({ depot, state: config.state, now })
   const gate = createGate({
     depot,
     records: records.current,
@@ -159,6 +172,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     presence,
     scripts,
     composer,
+    additions,
     hasTickets,
     now,
     emit,
@@ -170,6 +184,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     scripts,
     files,
     loaders,
+    additions,
     ...doorParts,
     ...(tickets && { tickets }),
     overlayAccess: config.overlays.access,
@@ -182,10 +197,34 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
   return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, desk, served, mayTell, ...(tickets && { tickets }) }
 }
 
+const openFiles = ({ depot, cacheMegabytes }: Config): Files => createFiles({ depot, cacheBytes: cacheMegabytes * 1024 * 1024, now: Date.now })
+
 /** What only a running server has. */
 type Made = Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders' | 'packages'> & {
+  readonly files?: Files
+  readonly packagesBase?: (httpBase: string) => string
   readonly ticketStore?: Pick<TicketOptions, 'key' | 'used'>
   readonly onFault?: (error: unknown) => void
+}
+
+/** The way back of configurations. Where we give the addresses, only a lease says whose one is; elsewhere what it asked before must do. */
+function openSaving(config: Config, { overlays, scripts, gate, leases, presence }: ReturnType<typeof createRooms>, store: Store): SaveDeps {
+  const { gives, holdsAny } = ticketLeases(config, leases)
+  const findCaller = (peer: string): Mac | undefined => {
+    const holder = leases.findMac(peer as Ipv4)
+    if (holder || gives(peer as Ipv4)) return holder
+    const mac = presence.find(peer)
+    return mac && !holdsAny(mac) ? mac : undefined
+  }
+  return {
+    phases: createPhases(store.marks, Date.now),
+    accept: overlays.accept,
+    scripts,
+    findCaller,
+    folder: join(config.state, 'uploads'),
+    maxBytes: config.overlays.saveMegabytes * 1024 * 1024,
+    onSaved: gate.forgetOverlay,
+  }
 }
 
 const ticketLeases = ({ networks }: Config, leases: AppDeps['leases']): TicketLeases => ({
@@ -229,6 +268,7 @@ type Doors = {
   readonly rooms: ReturnType<typeof createRooms>
   readonly ipxe: IpxeTools
   readonly nfs: Nfs
+  readonly packages: PackageService
   readonly store: Store
   readonly records: RecordBook
   readonly emit: Emit
@@ -253,17 +293,28 @@ async function resumeNfs({ depot, state, networks }: Config, emit: Emit, closers
 
 const nfsSweepMs = 2000
 
-async function openHttp({ config, rooms, ipxe, nfs, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+/** The packages server of its own, where one is configured. */
+async function openSecondHttp({ config, rooms, packages, emit, listening, closers, onFault }: Doors): Promise<void> {
+  if (config.packages.port === undefined) return
+  const findMac = rooms.presence.find
+  const server = await startPackages(config, { service: packages, emit, mayTell: rooms.mayTell, now: Date.now, findMac, onFault })
+  closers.push(() => server.stop())
+  listening.push({ service: 'packages', address: config.packages.address, port: server.port })
+}
+
+async function openHttp({ config, rooms, ipxe, nfs, packages, store, records, emit, listening, closers, status, onFault }: Doors): Promise<void> {
   const app = createApp({
     ...rooms,
     ipxe,
     nfs,
+    mirror: { describe: () => describePackages(config, packages) },
     store,
     records,
     emit,
     status,
     onFault,
     now: Date.now,
+    save: openSaving(config, rooms, store),
     verifyToken: (token) => verifyToken(store.marks, token) !== undefined,
     ...(config.http.url && { httpBase: config.http.url }),
   })

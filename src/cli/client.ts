@@ -6,6 +6,7 @@ export type ApiClient = {
   /** The answer's JSON. Throws OutsideError when no server answers, and the server's own error by its class. */
   get: <T>(path: string) => Promise<T>
   post: <T>(path: string, body?: unknown) => Promise<T>
+  delete: <T>(path: string) => Promise<T>
   /** The answer's bytes. Throws as `get`. */
   download: (path: string) => Promise<Uint8Array>
   /** Lines of a server-sent event stream's `data:` fields, until the caller stops; from behind the event `lastId` on, where one is given. */
@@ -15,7 +16,7 @@ export type ApiClient = {
 /** A client of the server at `base` (`http://127.0.0.1:8080`). The token is needed from other machines and for whatever writes. */
 export function createApiClient(base: string, token: string | undefined): ApiClient {
   const headers = token ? { authorization: `Bearer ${token}` } : {}
-  const call = async <T>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<T> => {
+  const call = async <T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> => {
     const response = await reach(base, () =>
       request(base + path, {
         method,
@@ -31,6 +32,7 @@ export function createApiClient(base: string, token: string | undefined): ApiCli
   return {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
+    delete: (path) => call('DELETE', path),
     download: async (path) => {
       const response = await reach(base, () => request(base + path, { headers, headersTimeout: 60_000 }))
       if (response.statusCode >= 400) throw toError(response.statusCode, await response.body.text(), path)

@@ -8,10 +8,13 @@ import { addDepotCommand } from './depot.ts'
 import { addExplainCommand } from './explain.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
+import { addMediaCommand } from './media.ts'
 import { addNfsCommand } from './nfs.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addReleaseCommand } from './release.ts'
 import { addOverlayCommand } from './overlay.ts'
+import { addPackagesCommand } from './packages.ts'
+import { addSaveCommand } from './save.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
@@ -53,8 +56,11 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
   addNfsCommand(program, context)
+  addMediaCommand(program, context)
+  addPackagesCommand(program, context)
   addReleaseCommand(program, context)
   addOverlayCommand(program, context)
+  addSaveCommand(program, context)
   addTokenCommand(program, context)
   return program
 }

@@ -6,12 +6,14 @@ import { createBootRoutes } from './boot.ts'
 import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { addIpxeApi } from './ipxe.ts'
+import { addMirrorApi } from './mirror.ts'
 import { addNfsApi } from './nfs.ts'
 import { addOverlayApi } from './overlay.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
 import { createRights } from './rights.ts'
+import { addSaveRoutes } from './save.ts'
 
 export type App = Hono<HttpEnv> & {
   /** Takes a request that only a boot route can answer past Hono, which costs a fifth less, and says whether it did. */
@@ -19,7 +21,7 @@ export type App = Hono<HttpEnv> & {
 }
 
 /** Paths with routes of their own; all others are the stations'. */
-const ownPath = /^\/(?:$|\?|healthz(?:$|\?)|api(?:\/|$|\?)|assets\/)/
+const ownPath = /^\/(?:$|\?|healthz(?:$|\?)|api(?:\/|$|\?)|save(?:\/|$|\?)|assets\/)/
 
 /** Builds the app. It holds no socket and no timer of its own until a live reader comes. */
 export function createApp(deps: AppDeps): App {
@@ -29,9 +31,11 @@ export function createApp(deps: AppDeps): App {
   // Before the API, whose last route refuses what nobody took.
   if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
   if (deps.nfs) addNfsApi(app, deps.nfs, rights)
+  if (deps.mirror) addMirrorApi(app, deps.mirror, rights)
   if (deps.desk) addOverlayApi(app, deps.desk, deps.records.current, rights)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
+  if (deps.save) addSaveRoutes(app, deps, deps.save, rights)
   const boot = createBootRoutes(deps)
   app.get('*', boot.get)
   app.post('*', boot.post)

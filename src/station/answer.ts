@@ -8,6 +8,7 @@ import { chooseProfile } from '../boot/match.ts'
 import type { Profile, Records, Site, Station } from '../boot/record.ts'
 import type { LoaderLibrary } from '../ipxe/library.ts'
 import type { Composer } from '../overlay/composition.ts'
+import type { Additions } from '../release/addition.ts'
 import { createOverlays } from './composed.ts'
 import { createExplainer, type ExplainAsk, type Explanation, type PlaceFinder } from './explain.ts'
 import { createLooks } from './look.ts'
@@ -54,6 +55,8 @@ export type GateOptions = {
   readonly findPlace?: PlaceFinder
   /** What makes overlays of layers; without it whoever names layers gets none. */
   readonly composer?: Pick<Composer, 'compose'>
+  /** Packs additions to the initramfs. */
+  readonly additions?: Pick<Additions, 'find'>
   /** Do scripts carry tickets? For `explain`. */
   readonly hasTickets?: boolean
   /** How long a look at the depot is believed. */
@@ -66,7 +69,8 @@ export function createGate(options: GateOptions): Gate {
   const { depot, records, site, loaders, presence, now, emit, revalidateMs = 100 } = options
   const shelf = createShelf({ depot, now, revalidateMs })
   const overlays = createOverlays(options.composer)
-  const planner = createPlanner({ shelf, overlays, looks: createLooks({ depot, now, revalidateMs }), records, site })
+  const { additions } = options
+  const planner = createPlanner({ shelf, overlays, looks: createLooks({ depot, now, revalidateMs }), ...(additions && { additions }), records, site })
   const bootedBy = createRecent<{ readonly name: string; readonly facts: Facts }>(leastBooted)
   const quiet = createQuiet({ now, everyMs: 60_000 })
   const hasLoader = (file: string): boolean => loaders.find(file) !== undefined

@@ -6,6 +6,7 @@ import type { Content } from '../boot/content.ts'
 import { InputError, MissingError, OutsideError } from '../boot/error.ts'
 import type { BootEvent, Emit, EventKind } from '../boot/event.ts'
 import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
+import type { Additions } from '../release/addition.ts'
 import type { Gate } from './answer.ts'
 import { textContent, wholeContent } from './content.ts'
 import type { Files } from './file.ts'
@@ -42,6 +43,8 @@ export type DoorOptions = {
   readonly isBeingBuilt?: (name: string) => boolean
   /** Loaders with a station's own script in them; absent: loaders are served as they are. */
   readonly stationLoaders?: StationLoaders
+  /** Packed additions to the initramfs, by the path that a script names. */
+  readonly additions?: Pick<Additions, 'locate'>
   /** The package server, for what is below `apk/`. */
   readonly packages?: Packages
   readonly presence: Presence
@@ -159,6 +162,8 @@ export function createDoor(options: DoorOptions): Door {
 
   function openFile(visit: Visit, path: string, named?: Mac): Maybe<Opened> {
     if (/^configs\/.+\.gz$/i.test(path)) return overlays.openByPath(visit, path)
+    const addition = options.additions?.locate(path)
+    if (addition !== undefined) return onward(files.openOutside(addition), (content) => opened(visit, content, undefined))
     const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined
     const loader = loaderName === undefined ? undefined : loaders.find(loaderName)
     if (!loader && loaderName !== undefined && isBeingBuilt?.(loaderName))

@@ -6,6 +6,7 @@ import { findBootFiles, planChoice, type ScriptPlan } from '../boot/decide.ts'
 import { because, butNot, type Choice, chooseProfile } from '../boot/match.ts'
 import type { AlpineProfile, Profile, Records, Site } from '../boot/record.ts'
 import { namesLayers, type OverlayAsk, type Overlays } from './composed.ts'
+import type { Addition, Additions, AdditionSearch } from '../release/addition.ts'
 import type { Looks } from './look.ts'
 import { type Maybe, onward } from './maybe.ts'
 import type { GatePlan } from './plan.ts'
@@ -25,6 +26,8 @@ export type PlannerOptions = {
   readonly shelf: Shelf
   readonly overlays: Overlays
   readonly looks: Looks
+  /** Absent: a profile with additions cannot be booted. */
+  readonly additions?: Pick<Additions, 'find'>
   readonly records: () => Records
   readonly site: () => Site
 }
@@ -53,7 +56,7 @@ type Draft = {
 // About 3.5 KB each: 35 MB for ten thousand stations, 70 MB at most.
 const leastDrafts = 10_240
 
-export function createPlanner({ shelf, overlays, looks, records, site }: PlannerOptions): Planner {
+export function createPlanner({ shelf, overlays, looks, additions, records, site }: PlannerOptions): Planner {
   const drafts = createRecent<Draft>(leastDrafts)
 
   function plan(mac: Mac, facts: Facts, chosen?: string): Maybe<Planned> {
@@ -121,12 +124,21 @@ export function createPlanner({ shelf, overlays, looks, records, site }: Planner
     const { boot } = draft.plan
     const files = boot ? [boot.files.kernel, boot.files.initramfs, ...(boot.files.modloop ? [boot.files.modloop] : [])] : []
     return onward(findAbsent(files), (absent) =>
-      onward(looks.isThere('sshkeys.pub'), (hasSshKeys) => {
-        const key = `${hasSshKeys} ${absent}`
-        if (draft.finished?.key !== key) draft.finished = { key, planned: complete(draft, absent, hasSshKeys) }
-        return draft.finished.planned
-      }),
+      onward(absent === undefined ? findAdditions(boot) : { found: [] }, (added) =>
+        onward(looks.isThere('sshkeys.pub'), (hasSshKeys) => {
+          const refusal = absent === undefined ? ('missing' in added ? added.missing : undefined) : `${absent} is not in the depot`
+          const found = 'found' in added ? added.found : []
+          const key = `${hasSshKeys} ${refusal} ${found.map(({ path }) => path).join(' ')}`
+          if (draft.finished?.key !== key) draft.finished = { key, planned: complete(draft, refusal, hasSshKeys, found) }
+          return draft.finished.planned
+        }),
+      ),
     )
+  }
+
+  function findAdditions(boot: ScriptPlan['boot']): Maybe<AdditionSearch> {
+    if (!boot?.profile.additions.length) return { found: [] }
+    return additions?.find(boot.profile.additions, boot.files.initramfs) ?? { missing: 'additions are named, but nothing packs them here' }
   }
 
   function findAbsent([path, ...rest]: readonly string[]): Maybe<string | undefined> {
@@ -145,14 +157,15 @@ function isSame(one: OverlaySearch, other: OverlaySearch): boolean {
   return 'missing' in other && one.missing === other.missing
 }
 
-function complete({ plan, overlay, broken, menu }: Draft, absent: string | undefined, hasSshKeys: boolean): Planned {
+function complete({ plan, overlay, broken, menu }: Draft, refusal: string | undefined, hasSshKeys: boolean, additions: readonly Addition[]): Planned {
   const common = { hasSshKeys, menu }
-  if (absent === undefined) {
+  if (refusal === undefined) {
     const found = plan.boot?.overlay !== undefined && overlay && 'path' in overlay ? { overlay } : {}
-    return { plan: { ...plan, ...common, ...found }, ...(broken !== undefined && { broken }) }
+    const added = additions.length ? { additions, why: [...plan.why, because('additions', additions.map(({ path }) => path).join(', '))] } : {}
+    return { plan: { ...plan, ...common, ...found, ...added }, ...(broken !== undefined && { broken }) }
   }
   const { boot: _, ...rest } = plan
-  const why = [...plan.why, butNot('release', `${absent} is not in the depot`), because('instead', `wait in place of ${plan.profile.name}`)]
+  const why = [...plan.why, butNot('release', refusal), because('instead', `wait in place of ${plan.profile.name}`)]
   return { plan: { ...rest, ...common, profile: { name: 'wait', kind: 'wait' }, why }, ...(broken !== undefined && { broken }) }
 }
 

@@ -130,13 +130,20 @@ function bootData(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): object {
   const files = plan.boot?.files ?? { kernel: '', initramfs: '' }
   const isTftp = ask.form === 'pxelinux'
   const name = (path: string): unknown => (isTftp ? word(`${ask.root ?? ''}${path}`) : url(fileUrl(ask.httpBase, path)))
-  return { kernel: name(files.kernel), initramfs: name(files.initramfs), line: literal(kernelLine(plan, ask, scripts.packagesBase?.(ask.httpBase))) }
+  const additions = (plan.additions ?? []).map(({ path }) => name(path))
+  return {
+    kernel: name(files.kernel),
+    initramfs: name(files.initramfs),
+    additions,
+    line: literal(kernelLine(plan, ask, scripts.packagesBase?.(ask.httpBase))),
+  }
 }
 
 function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: ScriptAsk, packagesBase = `${httpBase}/apk`): string {
   const { boot, station, hasSshKeys } = plan
   if (!boot) return ''
   const { profile, files } = boot
+  const added = (plan.additions ?? []).map(({ path }) => path)
   // In the path and not behind a question mark: up to Alpine 3.18 the init takes the query for a part of the file's name.
   const folder = `${httpBase}/${ticket && mac && form !== 'gpxe' ? `t/${ticket}/` : ''}configs`
   const overlay = form === 'gpxe' ? { folder } : mac && `${folder}/${formatMacHyphen(mac)}.tar.gz`
@@ -151,11 +158,17 @@ function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: 
       repositories: repositoriesOf(boot).map((place) => repositoryUrl(place, httpBase, packagesBase)),
       ...(files.branch && { branch: files.branch }),
       // pxelinux adds both by itself (IPAPPEND 2, INITRD).
-      ...(form !== 'pxelinux' && { ...(bootif && { bootif }), initrd: files.initramfs.slice(files.initramfs.lastIndexOf('/') + 1) }),
+      ...(form !== 'pxelinux' && {
+        ...(bootif && { bootif }),
+        initrd: [files.initramfs, ...added].map((path) => path.slice(path.lastIndexOf('/') + 1)),
+      }),
       omit: profile.omit,
       arguments: [...profile.arguments, ...(station?.arguments ?? [])],
     },
-    form === 'pxelinux' ? `BOOT_IMAGE= initrd= BOOTIF=01-52-54-00-12-34-56${root}${root}${files.kernel}${files.initramfs}`.length + 8 : 0,
+    form === 'pxelinux'
+      ? `BOOT_IMAGE= initrd= BOOTIF=01-52-54-00-12-34-56${root}${root}${files.kernel}${files.initramfs}${added.map((path) => `,${root}${path}`).join('')}`
+          .length + 8
+      : 0,
   )
 }
 
