@@ -18,8 +18,8 @@ export type KernelLine = {
   readonly branch?: string
   /** The card that the station boots from; `net0`: completed by the station's own iPXE. */
   readonly bootif?: Mac | 'net0'
-  /** Name of the initramfs image: UEFI kernels find it by this word alone. */
-  readonly initrd?: string
+  /** Name of the initramfs image, or of it and what comes after it: UEFI kernels find them by these words alone. */
+  readonly initrd?: string | readonly string[]
   /** Arguments from above that are left out after all; free ones are never. */
   readonly omit?: readonly string[]
   /** Free arguments, profile's first. Kept in order, repeated as given. */
@@ -59,7 +59,7 @@ function wordsOf(line: KernelLine): Word[] {
     ...single('alpine_dev', line.alpineDev),
     ...list('alpine_repo', takesRepositoryList(line.branch) ? line.repositories : line.repositories?.slice(0, 1)),
     ...bootifWord(line.bootif),
-    ...single('initrd', line.initrd),
+    ...[line.initrd ?? []].flat().flatMap((name) => single('initrd', name)),
   ]
   const free = (line.arguments ?? []).map(freeWord)
   // Without a network no overlay is fetched, and the station would stand open.

@@ -51,13 +51,7 @@ function releasesOf(profile: AlpineProfile, records: Records): readonly string[]
 
 /** Kernel and modloop: both ends of a boot, for a station may have been on since long. */
 function lastBoot(id: string, events: readonly BootEvent[]): number | undefined {
-  const begin = `releases/${id}/`
-  const times = events
-    .filter(({ detail }) =>
-      String(detail?.file ?? '')
-        .replace(/^\//, '')
-        .startsWith(begin),
-    )
-    .map(({ at }) => at)
+  const inside = `releases/${id}/`
+  const times = events.filter(({ detail }) => String(detail?.file ?? '').includes(inside)).map(({ at }) => at)
   return times.length ? Math.max(...times) : undefined
 }

@@ -16,6 +16,7 @@ import {
 } from '../../src/boot/record.ts'
 import { createLoaderLibrary } from '../../src/ipxe/library.ts'
 import type { Composer } from '../../src/overlay/composition.ts'
+import { createAdditions } from '../../src/release/addition.ts'
 import { createGate } from '../../src/station/answer.ts'
 import { createDoor, type DoorOptions, type Packages, type StationLoaders } from '../../src/station/door.ts'
 import { createFiles } from '../../src/station/file.ts'
@@ -73,6 +74,7 @@ export function createRoom(input: RoomInput = {}) {
   const loaders = createLoaderLibrary({ depot, distributionFolders: [join(root, 'distribution')], now, rememberMs: 0 })
   const scripts = createScripts({ depot, emit, now })
   const files = createFiles({ depot, cacheBytes: 16 * 1024 * 1024, now })
+  const additions = createAdditions({ depot, state: join(root, 'state'), now })
   const gate = createGate({
     depot,
     records: () => records,
@@ -82,6 +84,7 @@ export function createRoom(input: RoomInput = {}) {
     scripts,
     now,
     emit,
+    additions,
     ...(input.composer && { composer: input.composer }),
   })
   const door = createDoor({
@@ -90,6 +93,7 @@ export function createRoom(input: RoomInput = {}) {
     files,
     loaders,
     presence,
+    additions,
     emit,
     now,
     isBeingBuilt: input.isBeingBuilt ?? (() => false),
