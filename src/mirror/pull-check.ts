@@ -6,7 +6,7 @@ import type { Expected } from './pull-state.ts'
 
 export type PullCheck = {
   readonly path: string
-  readonly keys: TrustedKeys
+  readonly keys: () => Promise<TrustedKeys>
   /** What the index says of it; undefined when it does not name it. */
   readonly expected: () => Expected | undefined
   /** Asks for a newer index, in case that the file is newer than ours. */
@@ -21,7 +21,8 @@ export async function checkPulled(pieces: AsyncIterable<Uint8Array>, { path, key
   const broken = (what: string, cause?: unknown) => new OutsideError('mirror-broken', `${path} ${what}; it is not taken`, true, { cause })
   try {
     const isNamed = expected() !== undefined
-    const found = await readPackage(pieces, isNamed || !keys.size ? {} : { keys })
+    const trusted = isNamed ? undefined : await keys()
+    const found = await readPackage(pieces, trusted?.size ? { keys: trusted } : {})
     if (!isNamed) return found.signedBy !== undefined
     const mismatch = (): string | undefined => {
       const entry = expected()

@@ -21,12 +21,14 @@ export type KeptOptions = {
   readonly file: string
   readonly maxBytes: number
   readonly now: () => number
+  /** Does somebody else (a sync, an import) need it? Asked before it would go. */
+  readonly isNeeded: (path: string) => Promise<boolean>
 }
 
 type Entry = { sizeBytes: number; modifiedMs: number; usedAt: number }
 
 /** Reads the list; one that is missing or damaged is an empty one. */
-export async function openKept({ root, file, maxBytes, now }: KeptOptions): Promise<Kept> {
+export async function openKept({ root, file, maxBytes, now, isNeeded }: KeptOptions): Promise<Kept> {
   const entries = await readEntries(file)
   let bytes = [...entries.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   let isChanged = false
@@ -56,7 +58,7 @@ export async function openKept({ root, file, maxBytes, now }: KeptOptions): Prom
     const oldest = [...entries].sort(([, one], [, other]) => one.usedAt - other.usedAt)
     for (const [path, entry] of oldest) {
       if (bytes <= maxBytes * 0.95) return
-      await remove(join(root, path), entry)
+      if (!(await isNeeded(path))) await remove(join(root, path), entry)
       forget(path)
     }
   }

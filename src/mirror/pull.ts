@@ -1,13 +1,14 @@
 // The pull-through mirror: what stations ask for comes from the folder, and what the folder lacks from the upstream, to station and disk at once.
 // Called by the door and the packages server. Only names of Alpine's shape are ever asked of the upstream.
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { TrustedKeys } from '../apk/signature.ts'
 import { isWithin } from '../boot/age.ts'
 import type { Content } from '../boot/content.ts'
 import { MissingError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import type { Upstream } from '../upstream/client.ts'
+import { readContents } from './contents.ts'
 import { checkPulled } from './pull-check.ts'
 import { createPullIndexes, type IndexReport } from './pull-index.ts'
 import { type Kept, openKept } from './pull-kept.ts'
@@ -87,7 +88,8 @@ type PackageName = PullName & { readonly kind: 'package' }
 
 export async function createPull(options: PullOptions): Promise<Pull> {
   const { root, upstreamUrl, upstream, keys, openStored, now, emit, maxBytes, openFile, isHeld = () => false } = options
-  const kept: Kept = await openKept({ root, file: join(options.state, 'pull.json'), maxBytes, now })
+  const isNeeded = (path: string): Promise<boolean> => isInContents(root, path)
+  const kept: Kept = await openKept({ root, file: join(options.state, 'pull.json'), maxBytes, now, isNeeded })
   const reach = createReach({ now })
   const tell = createPullTeller({ emit, now })
   const budget = createBudget(spareBytes)
@@ -207,7 +209,7 @@ export async function createPull(options: PullOptions): Promise<Pull> {
       makeSpool: (sizeBytes) =>
         createSpool({ path, sizeBytes, budget, onRefused: (error) => tell.diskRefuses(name.path, error), ...(openFile && { openFile }) }),
       check: async (pieces, sizeBytes) => {
-        const isGood = await checkPulled(pieces, { path: name.path, keys: await keys(), expected, renew: () => indexes.renew(name.folder) })
+        const isGood = await checkPulled(pieces, { path: name.path, keys, expected, renew: () => indexes.renew(name.folder) })
         return isGood && sizeBytes <= maxBytes
       },
       kept: () => kept.add(name.path),
@@ -258,6 +260,15 @@ export async function createPull(options: PullOptions): Promise<Pull> {
   }
 
   return { open, describe, close }
+}
+
+/** Does the list of a sync or an import name it? Where the list cannot be read, yes. */
+async function isInContents(root: string, path: string): Promise<boolean> {
+  try {
+    return Object.hasOwn((await readContents(root, dirname(path)))?.files ?? {}, basename(path))
+  } catch {
+    return true
+  }
 }
 
 const absentError = ({ path }: PackageName): MissingError => new MissingError('upstream-missing', `the upstream has no ${path}`)

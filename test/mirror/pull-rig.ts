@@ -1,11 +1,11 @@
 // A mirror that pulls through, over a real upstream of the test's, with a clock that the test turns.
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { parsePublicKey } from '../../src/apk/signature.ts'
 import type { Content } from '../../src/boot/content.ts'
 import type { BootEvent } from '../../src/boot/event.ts'
+import { readTrustedKeys } from '../../src/mirror/key.ts'
 import { createPull, type Pull, type PullOptions } from '../../src/mirror/pull.ts'
 import { createFiles } from '../../src/station/file.ts'
 import { createUpstream, type UpstreamOptions } from '../../src/upstream/client.ts'
@@ -57,7 +57,7 @@ export async function makePullRig({ packages = [], withoutKeys = false, client =
       state,
       upstream,
       upstreamUrl: server.url,
-      keys: async () => readKeys(root),
+      keys: () => readTrustedKeys(root),
       openStored: files.open,
       indexMinutes: 10,
       maxBytes: 1024 ** 3,
@@ -90,14 +90,6 @@ export async function makePullRig({ packages = [], withoutKeys = false, client =
     get: async (path, from = pull) => readContent(await from.open(path)),
     list: async () => (await readdir(join(root, folder)).catch(() => [])).sort(),
     kinds: () => events.map(({ kind }) => kind),
-  }
-}
-
-function readKeys(root: string) {
-  try {
-    return new Map([[key.keyName, parsePublicKey(key.keyName, readFileSync(join(root, 'keys', key.keyName)))]])
-  } catch {
-    return new Map()
   }
 }
 
