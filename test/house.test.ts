@@ -21,7 +21,7 @@ const mayImport: Record<string, readonly string[]> = {
   station: ['boot', 'store', 'ipxe', 'alpine', 'overlay', 'mirror', 'release'],
   media: ['boot', 'store', 'alpine', 'apk', 'mirror', 'overlay', 'release', 'ipxe'],
   http: ['station', 'boot', 'store', 'ipxe', 'alpine', 'apk', 'overlay', 'mirror', 'release', 'nfs'],
-  qemu: ['boot', 'alpine'],
+  qemu: ['boot', 'alpine', 'apk'],
   config: ['boot', 'store'],
   server: [
     'boot',

@@ -81,7 +81,7 @@ export function packInitramfs(busybox: Uint8Array, { modules }: ModuleSet): Uint
   const entries: CpioEntry[] = [
     ...folders,
     { kind: 'device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
-    file('bin/busybox', 0o755, busybox),
+    file('bin/busybox', 0o755, renameWget(busybox)),
     { kind: 'link', path: 'bin/sh', target: 'busybox' },
     file('init', 0o755, readFileSync(join(assets, 'init'))),
     ...scripts.map((name) => file(`lib/stand-in/${name}`, 0o755, readFileSync(join(assets, name)))),
@@ -89,6 +89,15 @@ export function packInitramfs(busybox: Uint8Array, { modules }: ModuleSet): Uint
     file('lib/modules/order', 0o644, Buffer.from(order)),
   ]
   return gzipSync(packCpio(entries), { level: 6 })
+}
+
+// Lore: wget of Debian's busybox 1.35 dies of `-T`, which Alpine's takes, and its shell prefers applets over files of the same name. The table of
+// names is searched by their order, which `wgex` keeps.
+function renameWget(busybox: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(busybox)
+  const at = bytes.indexOf('\0wget\0which\0', 0, 'latin1')
+  if (at >= 0) bytes.write('wgex', at + 1, 'latin1')
+  return bytes
 }
 
 /** Laid out as Alpine's: `modules/<kernel>/…`, so that the init can check that it is the right one. */
