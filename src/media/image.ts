@@ -29,7 +29,7 @@ export async function writeImage(entries: readonly MediaEntry[], out: string, op
     await (await open(draft, 'wx', 0o600)).close()
     const list = join(folder, 'list')
     await writeFile(list, (await Promise.all(entries.map((entry, at) => graft(entry, join(folder, String(at)))))).join(''))
-    const { code, tail } = await run(['xorriso', ...imageWords(draft, label, list)], {
+    const { code, tail } = await run(['xorriso', ...imageWords(draft, label, list, epoch)], {
       env: { SOURCE_DATE_EPOCH: String(epoch), TZ: 'UTC' },
       ...(signal && { signal }),
       onLine: (line) => {
@@ -53,9 +53,11 @@ export const totalBytes = (entries: readonly MediaEntry[]): number =>
   entries.reduce((sum, { sizeBytes }) => sum + Math.ceil(sizeBytes / 2048) * 2048, 0)
 
 /** As grub-mkrescue does it: El Torito for CDs in BIOS and UEFI, GRUB's start in front and an EFI partition for sticks. (xorrisofs(1)) */
-const imageWords = (out: string, label: string, list: string): string[] => [
+const imageWords = (out: string, label: string, list: string, epoch: number): string[] => [
   ...['-as', 'mkisofs', '-o', out, '-iso-level', '3', '-R', '-J', '-joliet-long', '-volid', label],
   ...['-uid', '0', '-gid', '0', '-file-mode', '0444', '-dir-mode', '0555'],
+  // Folders that are only named in paths would have the time of the call.
+  ...['--set_all_file_dates', `=${epoch}`],
   ...['-b', biosImage, '-no-emul-boot', '-boot-load-size', '4', '-boot-info-table', '--grub2-boot-info', '--grub2-mbr', hybridStart],
   ...['--efi-boot', efiPartition, '-efi-boot-part', '--efi-boot-image', '--protective-msdos-label'],
   ...['-graft-points', '-path-list', list],
