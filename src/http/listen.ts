@@ -71,6 +71,8 @@ export async function startHttp({ app, address, port, section = 'http', limits: 
     },
   )
   server.maxConnections = limits.connections
+  // Lore: busybox nc ends its side of the connection when it has sent all (a saved overlay); Node would then close before it has answered.
+  Object.assign(server, { httpAllowHalfOpen: true })
   limitCallers(server, limits.connectionsPerAddress)
   await listen(server, address, port, section)
   return { port: (server.address() as AddressInfo).port, stop: () => stop(server, limits.graceMs) }

@@ -266,7 +266,7 @@ describe('the API', () => {
     const made = stage()
     const headers = { ...operator, 'content-type': 'application/json' }
     expect((await made.call('POST', '/api/v1/stations/kiosk/save', '{}', { 'content-type': 'application/json' })).status).toBe(401)
-    const opened = await (await made.call('POST', '/api/v1/stations/kiosk/save', '{"for":"30m"}', headers)).json()
+    const opened = (await (await made.call('POST', '/api/v1/stations/kiosk/save', '{"for":"30m"}', headers)).json()) as { token: string }
     expect(opened).toMatchObject({ station: 'kiosk', macs: [macA], until: startedAt + hour / 2, command: 'wget -O- http://10.9.0.1:8080/save | sh' })
     expect((await made.call('PUT', `/save/${opened.token}/${file}`, good)).status).toBe(201)
     const list = await (await made.call('GET', '/api/v1/save', undefined, operator)).text()
