@@ -22,6 +22,7 @@ import type { Nfs } from './nfs/phase.ts'
 import { bootOf } from './overlay/boot-of.ts'
 import { createDesk, type Desk } from './overlay/desk.ts'
 import { openOverlays } from './overlay/open.ts'
+import { listWorlds, startMirrorSchedule } from './server/mirror.ts'
 import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
 import { createAdditions } from './release/addition.ts'
 import { createAlarm } from './station/alarm.ts'
@@ -129,6 +130,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
+  closers.push(startMirrorSchedule(config, { emit, now: Date.now, listWorlds: () => listWorlds(records.current().stations, rooms.desk) }))
   emit({ at: Date.now(), kind: 'started', detail: { version } })
   closers.push(() => emit({ at: Date.now(), kind: 'stopped', detail: { version } }))
   if (!rooms.loaders.list().length)

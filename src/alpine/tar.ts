@@ -29,6 +29,8 @@ export type TarReaderOptions = {
   readonly keepBytes?: (entry: TarEntry) => number
   /** Takes a file's bytes as they go by, for archives too big to keep; asked once for each file. */
   readonly sinkFor?: (entry: TarEntry) => ((piece: Uint8Array) => void) | undefined
+  /** Called for each piece of a file's body as it goes by, for whoever writes it elsewhere; the piece is only lent. */
+  readonly onBody?: (entry: TarEntry, piece: Uint8Array) => void
   /** Called for each member when its body has gone by; `body` is what was kept. */
   readonly onEntry: (entry: TarEntry, body: Uint8Array) => void
 }
@@ -50,7 +52,7 @@ type Body = {
 }
 
 /** A reader for one archive. */
-export function createTarReader({ limits: given, keepBytes = () => 0, sinkFor, onEntry }: TarReaderOptions): TarReader {
+export function createTarReader({ limits: given, keepBytes = () => 0, sinkFor, onBody, onEntry }: TarReaderOptions): TarReader {
   const limits = { ...defaultLimits, ...given }
   const block = new Uint8Array(blockBytes)
   let blockFill = 0
@@ -90,6 +92,7 @@ export function createTarReader({ limits: given, keepBytes = () => 0, sinkFor, o
       current.keptBytes += wanted
     }
     current.sink?.(chunk.subarray(0, taken))
+    if (!current.extension) onBody?.(current.entry, chunk.subarray(0, taken))
     bodyLeft -= taken
     if (bodyLeft === 0) finishBody(current)
     return taken

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { isConfigKey } from '../config.ts'
+import { addApkCommand } from './apk.ts'
 import { addConfigCommand } from './config.ts'
 import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
 import { addDepotCommand } from './depot.ts'
@@ -9,6 +10,7 @@ import { addExplainCommand } from './explain.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
 import { addMediaCommand } from './media.ts'
+import { addMirrorCommand } from './mirror.ts'
 import { addNfsCommand } from './nfs.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addReleaseCommand } from './release.ts'
@@ -58,6 +60,8 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addNfsCommand(program, context)
   addMediaCommand(program, context)
   addPackagesCommand(program, context)
+  addMirrorCommand(program, context)
+  addApkCommand(program, context)
   addReleaseCommand(program, context)
   addOverlayCommand(program, context)
   addSaveCommand(program, context)

@@ -9,6 +9,10 @@ import { codeOf } from '../store/atomic.ts'
 /** One index and its packages. `folder` is `v3.22/main/x86_64`, or `snapshots/spring/v3.22/main/x86_64`, or `private/site/x86_64`. */
 export type Place = { readonly folder: string; readonly repository: string; readonly arch: string }
 
+/** Folders below the root that are no branches. */
+export const snapshotFolder = 'snapshots'
+export const privateFolder = 'private'
+
 const partPattern = /^[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}$/
 
 /** Makes the place of a repository (`v3.22/main`). Nothing is checked on the disk. */

@@ -4,7 +4,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readContents, writeContents } from './contents.ts'
 import { stageFolder } from './fetch.ts'
-import { listPlaces } from './place.ts'
+import { listPlaces, snapshotFolder } from './place.ts'
 
 export type Pruned = { readonly files: readonly string[]; readonly bytes: number }
 
@@ -20,7 +20,7 @@ export async function pruneMirror(root: string, { olderMs, now, dryRun }: { olde
     if (!dryRun) await rm(join(root, path), { force: true })
   }
   for (const { folder } of await listPlaces(root)) {
-    if (folder.startsWith('snapshots/')) continue
+    if (folder.startsWith(`${snapshotFolder}/`)) continue
     const contents = await readContents(root, folder)
     const gone = Object.entries(contents?.old ?? {}).filter(([, since]) => now() - since >= olderMs)
     for (const [name] of gone) await take(`${folder}/${name}`)
