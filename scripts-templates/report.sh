@@ -7,6 +7,7 @@ root=${ROOT:-}
 # The words of the kernel line, as Alpine's init splits them. Patterns in them stay as they are.
 word_of() {
 	set -f
+	# shellcheck disable=SC2013 # words, not lines
 	for word in $(cat "$root/proc/cmdline"); do
 		case $word in "$1="*) printf '%s\n' "${word#*=}" ;; esac
 	done | tail -n 1
@@ -47,9 +48,10 @@ failed_services() {
 
 # Packages of the world file that are not installed: apk drops them without a word.
 missing_packages() {
-	tr -s ' \t' '\n\n' <"$root/etc/apk/world" 2>/dev/null | sed -n 's/^\([^!#<>=~@][^<>=~@]*\).*/\1/p' | sort -u >"$scratch/wanted"
+	tr -s '[:space:]' '\n' <"$root/etc/apk/world" | sed -n 's/^\([^!#<>=~@][^<>=~@]*\).*/\1/p' | sort -u >"$scratch/wanted"
 	tr '\n' '\0' <"$scratch/wanted" | xargs -0 apk info -e 2>/dev/null | sort -u >"$scratch/there"
-	grep -vxFf "$scratch/there" "$scratch/wanted"
+	# Lore: busybox grep -vf of an empty file prints nothing.
+	sort "$scratch/wanted" "$scratch/there" "$scratch/there" | uniq -u
 }
 
 # mounted, or missing: then all drivers beyond the initramfs' are missing too.
@@ -76,7 +78,7 @@ tell() {
 	rm -rf "$scratch"
 	for pause in 0 2 5 10 20 40; do
 		sleep "$pause"
-		wget -q -T 10 -O /dev/null --header 'Content-Type: text/plain' --post-data "$body" "$1" 2>/dev/null && return
+		timeout 30 wget -q -O /dev/null --header 'Content-Type: text/plain' --post-data "$body" "$1" 2>/dev/null && return
 	done
 }
 
