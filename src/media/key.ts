@@ -7,11 +7,11 @@ import { parsePrivateKey } from '../apk/signature.ts'
 import { codeOf, writeAtomic } from '../store/atomic.ts'
 import type { MediaAsk } from './ask.ts'
 
-const fileName = 'media.rsa'
+const fileName = 'key.rsa'
 
-/** The key pair of `<state>/keys/media.rsa`; made when there is none, unless `mayMake` is false: then one for this call alone. Throws InputError `key-bad`. */
+/** The key pair of `<state>/media/key.rsa`, apart from the site keys of private packages; made when there is none, unless `mayMake` is false: then one for this call alone. Throws InputError `key-bad`. */
 export async function openMediaKey(state: string, mayMake = true): Promise<MediaAsk['signingKey']> {
-  const folder = join(state, 'keys')
+  const folder = join(state, 'media')
   const path = join(folder, fileName)
   let pem = await readFile(path, 'utf8').catch((error) => {
     if (codeOf(error) !== 'ENOENT') throw error

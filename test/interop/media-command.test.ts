@@ -47,7 +47,7 @@ describeWith(tools, 'bivouac media build', () => {
     expect(stdout).toContain('2 packages: alpine-base hello')
     expect(stdout).toMatch(/would write .*kiosk\.img/)
     expect(existsSync(join(folder.path, 'kiosk.img'))).toBe(false)
-    expect(existsSync(join(folder.path, 'state/keys'))).toBe(false)
+    expect(existsSync(join(folder.path, 'state/media'))).toBe(false)
   })
 
   it('writes the image, by name or MAC, the same each time, with a key that is kept', () => {
@@ -57,7 +57,7 @@ describeWith(tools, 'bivouac media build', () => {
     })
     expect(folder.run('media', 'build', '52:54:00:12:34:56', '-o', 'b.img').code).toBe(0)
     expect(readFileSync(join(folder.path, 'a.img')).equals(readFileSync(join(folder.path, 'b.img')))).toBe(true)
-    expect(statSync(join(folder.path, 'state/keys/media.rsa')).mode & 0o777).toBe(0o600)
+    expect(statSync(join(folder.path, 'state/media/key.rsa')).mode & 0o777).toBe(0o600)
     expect(JSON.parse(folder.run('--json', 'media', 'build', 'kiosk', '--dry-run').stdout)).toMatchObject({ label: 'KIOSK', written: false })
   })
 
