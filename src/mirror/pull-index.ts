@@ -63,8 +63,15 @@ export function createPullIndexes(options: PullIndexOptions): PullIndexes {
 
   function open(name: IndexName): Content | Promise<Content> {
     const record = records.get(name.path)
-    if (isHeld(name.folder)) return openStored(name.path)
+    if (isHeld(name.folder)) return openHeld(record)
     if (record.checkedAt === undefined || !isWithin(indexMs, record.checkedAt, now())) return openRenewed(record)
+    return openOwn(record)
+  }
+
+  /** The one that was switched in by others, whatever we knew before. */
+  function openHeld(record: IndexRecord): Content | Promise<Content> {
+    delete record.memory
+    delete record.stale
     return openOwn(record)
   }
 

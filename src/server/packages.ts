@@ -16,7 +16,7 @@ import { isMirrorName } from '../mirror/pull-name.ts'
 import { createFiles, type Files } from '../station/file.ts'
 import type { Maybe } from '../station/maybe.ts'
 import { createQuiet } from '../station/quiet.ts'
-import { createUpstream, type Upstream } from '../upstream/client.ts'
+import { createUpstream, type Upstream, type UpstreamOptions } from '../upstream/client.ts'
 import { readCredentials } from '../upstream/credentials.ts'
 
 export type PackageService = {
@@ -30,14 +30,18 @@ export type PackageService = {
 type Parts = { readonly emit: Emit; readonly now: () => number; readonly files?: Files }
 
 /** The client for `mirror.upstream`, with its proxy and credentials. Throws InputError for credentials that cannot be used. */
-export function createMirrorUpstream({ mirror }: Config): Upstream {
+export function createMirrorUpstream({ mirror }: Config, limits: UpstreamOptions = {}): Upstream {
   const { upstream = '', proxy, credentials } = mirror
   return createUpstream({
     ...(proxy !== undefined && { proxy }),
     ...(credentials !== undefined && { credentials: readCredentials(credentials, upstream) }),
     connections: 12,
+    ...limits,
   })
 }
+
+/** Lore: apk gives up after 60 s without progress; what stalls must have been taken up again before (apk-tools, libfetch). */
+const stationLimits = { headersMs: 20_000, stallMs: 20_000 }
 
 /** `files` are the depot's, used where the mirror lies in the depot, so that one cache serves both. */
 export async function openPackages(config: Config, { emit, now, files }: Parts): Promise<PackageService> {
@@ -48,7 +52,7 @@ export async function openPackages(config: Config, { emit, now, files }: Parts):
   const pull = await createPull({
     root,
     upstreamUrl,
-    upstream: createMirrorUpstream(config),
+    upstream: createMirrorUpstream(config, stationLimits),
     keys: () => readTrustedKeys(root),
     openStored,
     state: join(config.state, 'mirror'),

@@ -168,6 +168,10 @@ describe('indexes', () => {
     expect((await rig.get(indexPath, rig2)).equals(first)).toBe(true)
     expect(rig.server.hits()).toBe(0)
     expect((await rig.get(`${folder}/${one.fileName}`, rig2)).equals(one.bytes)).toBe(true)
+    await writeFile(join(rig.root, indexPath), second)
+    await expect.poll(async () => (await rig.get(indexPath, rig2)).equals(second)).toBe(true)
+    await expect.poll(() => rig2.describe().indexes[0]?.packages).toBe(2)
+    expect(rig.server.hits(indexPath)).toBe(0)
   })
 
   it('that somebody else put there are read anew', async () => {
