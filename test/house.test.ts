@@ -22,7 +22,7 @@ const mayImport: Record<string, readonly string[]> = {
   media: ['boot', 'store', 'alpine', 'apk', 'mirror', 'overlay', 'release', 'ipxe'],
   http: ['station', 'boot', 'store', 'ipxe', 'alpine', 'apk', 'overlay', 'mirror', 'release', 'nfs'],
   qemu: ['boot', 'alpine', 'apk'],
-  config: ['boot', 'store'],
+  config: ['boot', 'store', 'alpine'],
   server: [
     'boot',
     'store',
