@@ -55,7 +55,7 @@ export const ticketPattern = /^[A-Za-z0-9_-]{48}$/
 /** How long a ticket is good for, in milliseconds: BIOS, kernel and initramfs over a slow line; packages, services, a day of repair. */
 export const ticketLifeMs: Record<TicketUse, number> = { overlay: 15 * 60_000, up: 24 * 3_600_000 }
 
-const leastKnown = 20_480
+const leastBodies = 10_240
 const leastSame = 4096
 const sameMs = 60_000
 const maxUsed = 65_536
@@ -67,23 +67,34 @@ type Use = { until: number; deliveries: number; runningSince?: number; isUsed?: 
 
 export function createTickets({ key, now, steady, leases, used }: TicketOptions): Tickets {
   const seal = createSeal(key)
-  // By the steady clock: a clock that is set back or forward must not take the ticket away from a station that is just booting.
-  const issuedAt = createRecent<number>(leastKnown)
+  const bodies = createRecent<Buffer>(leastBodies)
+  // The wall's time once, and then the steady clock's: setting the clock must not take the ticket away from a station that is just booting.
+  const startedAt = now() - steady()
+  const time = (): number => startedAt + steady()
   const same = createRecent<{ readonly ticket: string; readonly at: number }>(leastSame)
   const uses = new Map<string, Use>((used?.all() ?? []).map(([id, until]) => [id, { until, deliveries: 0, isUsed: true }]))
   let number = hash('sha256', key, 'buffer').readUIntBE(0, 3) ^ (now() & 0xffffff)
 
   function issue(mac: Mac, peer: string, profile: string): string {
-    const bytes = Buffer.alloc(at.end)
-    bytes.writeUInt32BE(Math.floor(now() / 1000) >>> 0, at.time)
+    const bytes = bodyOf(mac, peer, profile)
+    bytes.writeUInt32BE(Math.floor(time() / 1000) >>> 0, at.time)
     number = (number + 1) & 0xffffff
     bytes.writeUIntBE(number, at.number, 3)
+    seal(bytes).copy(bytes, at.seal, 0, at.end - at.seal)
+    return bytes.toString('base64url')
+  }
+
+  /** What is the same in all tickets of one boot road; written over each time. */
+  function bodyOf(mac: Mac, peer: string, profile: string): Buffer {
+    const key = `${mac} ${peer} ${profile}`
+    const known = bodies.get(key)
+    if (known) return known
+    const bytes = Buffer.alloc(at.end)
     bytes.set(encodeMac(mac), at.mac)
     writeMark(bytes, at.profile, 3, profile)
     writeMark(bytes, at.address, 4, peer)
-    seal(bytes).copy(bytes, at.seal, 0, at.end - at.seal)
-    issuedAt.set(idOf(bytes), steady())
-    return bytes.toString('base64url')
+    bodies.set(key, bytes)
+    return bytes
   }
 
   function issueSame(mac: Mac, peer: string, profile: string): string {
@@ -101,14 +112,9 @@ export function createTickets({ key, now, steady, leases, used }: TicketOptions)
       return { refused: 'the ticket is none of ours' }
     const boot = bootOf(bytes)
     if (mac !== undefined && boot.mac !== mac) return { refused: `the ticket is that of ${boot.mac}` }
-    if (!isFresh(boot.id, bytes.readUInt32BE(at.time) * 1000, ticketLifeMs[use])) return { refused: 'the ticket is too old' }
+    if (!isWithin(ticketLifeMs[use], bytes.readUInt32BE(at.time) * 1000, time())) return { refused: 'the ticket is too old' }
     const stranger = use === 'up' ? findOther(boot.mac, peer) : findStranger(boot.mac, peer, bytes)
     return stranger === undefined ? { boot } : { refused: stranger }
-  }
-
-  function isFresh(id: string, wallMs: number, lifeMs: number): boolean {
-    const since = issuedAt.get(id)
-    return since === undefined ? isWithin(lifeMs, wallMs, now()) : steady() - since < lifeMs
   }
 
   /** Where we gave the addresses, the lease says who may; where another server did, the address that asked for the script. */
@@ -130,7 +136,7 @@ export function createTickets({ key, now, steady, leases, used }: TicketOptions)
   }
 
   function begin({ id }: Boot): Delivery | { refused: string } {
-    const use = uses.get(id) ?? { until: now() + ticketLifeMs.overlay, deliveries: 0 }
+    const use = uses.get(id) ?? { until: time() + ticketLifeMs.overlay, deliveries: 0 }
     if (use.isUsed) return { refused: 'the ticket was used already: it is good for one download' }
     if (use.runningSince !== undefined && steady() - use.runningSince < deliveryMs) return { refused: 'a download with this ticket is under way' }
     if (use.deliveries >= maxDeliveries) return { refused: `${maxDeliveries} downloads with this ticket were cut` }
@@ -153,7 +159,7 @@ export function createTickets({ key, now, steady, leases, used }: TicketOptions)
 
   function makeRoom(): void {
     for (const [id, { until }] of uses) {
-      if (uses.size < maxUsed && now() < until) return
+      if (uses.size < maxUsed && time() < until) return
       uses.delete(id)
     }
   }
