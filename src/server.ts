@@ -15,7 +15,7 @@ import { createRescueWatch } from './dnsmasq/rescue-once.ts'
 import { serveByDnsmasq } from './dnsmasq/serve.ts'
 import { createHostFileReader } from './dnsmasq/source.ts'
 import { createApp } from './http/app.ts'
-import type { AppDeps } from './http/deps.ts'
+import type { AppDeps, SaveDeps } from './http/deps.ts'
 import { startHttp } from './http/listen.ts'
 import type { ManageDeps } from './http/manage.ts'
 import { guessBase } from './ipxe/base.ts'
@@ -23,14 +23,28 @@ import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
+import { openNfs } from './nfs/open.ts'
+import type { Nfs } from './nfs/phase.ts'
+import { bootOf } from './overlay/boot-of.ts'
+import { createDesk, type Desk } from './overlay/desk.ts'
+import { openOverlays } from './overlay/open.ts'
+import { listWorlds, startMirrorSchedule } from './server/mirror.ts'
+import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
+import { createAdditions } from './release/addition.ts'
 import { createAlarm } from './station/alarm.ts'
+import { createEventLimit } from './station/allowance.ts'
 import { createGate, type Gate } from './station/answer.ts'
-import { createDoor, type DoorOptions, type Opened } from './station/door.ts'
+import { createDoor, type DoorOptions } from './station/door.ts'
 import type { PlaceFinder } from './station/explain.ts'
-import { createFiles } from './station/file.ts'
+import { createFiles, type Files } from './station/file.ts'
+import { createPhases } from './station/phase.ts'
 import { createPresence } from './station/presence.ts'
 import { createScripts, type Scripts } from './station/script.ts'
 import { openEditor } from './store/edit.ts'
+import { createServed } from './station/served.ts'
+import { createTickets, maskTicket, type TicketLeases, type TicketOptions } from './station/ticket.ts'
+import { openTicketStore } from './station/ticket-store.ts'
+import type { Opened } from './station/visit.ts'
 import { openStore } from './store/embedded.ts'
 import { createNextBoots, type NextBoots, recordsWithNext } from './store/next.ts'
 import type { Lease, Store } from './store/port.ts'
@@ -41,7 +55,7 @@ import { startTftp } from './tftp/server.ts'
 
 /** One socket that is open, for people and the API. */
 export type Listening = {
-  readonly service: 'http' | 'tftp' | 'dhcp'
+  readonly service: 'http' | 'packages' | 'tftp' | 'dhcp'
   readonly address: string
   readonly port: number
   readonly network?: string
@@ -108,16 +122,30 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const startedAt = Date.now()
   const ipxe = await openGenerator(config)
   closers.push(() => ipxe.close())
+  const files = openFiles(config)
+  const packages = await openPackages(config, { emit, now: Date.now, files })
+  closers.push(packages.close)
+  const packagesPort = (): number | undefined => listening.find(({ service }) => service === 'packages')?.port
   const rooms = createRooms(config, records, emit, {
+    files,
+    packages,
+    packagesBase: packagesBaseOf(config, packagesPort),
     isBeingBuilt: ipxe.builds.isBeingBuilt,
     ...(config.loaderScript === 'station' && { stationLoaders: openStationLoaders(ipxe, closers) }),
+    ticketStore: await openTicketStore(store.marks, Date.now, onFault),
+    onFault,
   })
-  const status = () => ({ version, startedAt, listening, problems: [...warnings.map((message) => ({ message })), ...rooms.scripts.problems()] })
+  closers.push(rooms.served.settle)
+  const problems = () => [...warnings.map((message) => ({ message })), ...rooms.scripts.problems(), ...listMirrorProblems(packages.describe())]
+  const status = () => ({ version, startedAt, listening, problems: problems() })
+  const nfs = await resumeNfs(config, emit, closers, warnings)
   const manage = { records, editor, next, marks: store.marks }
-  const doors = { config, rooms, ipxe, store, records, manage, emit, warnings, listening, closers, status, onFault }
+  const doors = { config, rooms, ipxe, nfs, packages, store, records, manage, emit, warnings, listening, closers, status, onFault }
+  await openSecondHttp(doors)
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
+  closers.push(startMirrorSchedule(config, { emit, now: Date.now, listWorlds: () => listWorlds(records.current().stations, rooms.desk) }))
   emit({ at: Date.now(), kind: 'started', detail: { version } })
   closers.push(() => emit({ at: Date.now(), kind: 'stopped', detail: { version } }))
   if (!rooms.loaders.list().length)
@@ -133,7 +161,7 @@ const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Confi
 })
 
 /** What serves one station, made once and shared by the doors. `leases` stands for DHCP's, which come last. */
-function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders'> = {}) {
+function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made = {}) {
   const { depot, site } = config
   const now = Date.now
   let dhcp: Pick<AppDeps, 'leases'> | undefined
@@ -149,19 +177,95 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Pick
   // A lease tells who has an address; whoever has one from elsewhere (proxy mode) is known by what it asked before.
   const presence = { ...own, find: (ip: string) => leases.findMac(ip as Ipv4) ?? own.find(ip) }
   const loaders = createLoaderLibrary({ depot, now })
-  const files = createFiles({ depot, cacheBytes: config.cacheMegabytes * 1024 * 1024, now })
-  const scripts = createScripts({ depot, emit, now })
+  const { files = openFiles(config), packagesBase = packagesBaseOf(config, () => undefined) } = made
+  const scripts = createScripts({ depot, emit, now, packagesBase })
   const findPlace: PlaceFinder = (mac, station, wanted) => findStationPlace(config, leases.findByMac(mac), station, wanted)
-  const gate = createGate({ depot, records: records.current, site: () => site, loaders, presence, scripts, now, emit, findPlace })
-  const door = createDoor({ gate, scripts, files, loaders, ...made, presence, emit, now })
-  return { presence, loaders, scripts, gate, door, leases, useDhcp }
+  const { onFault = () => {}, ticketStore, files: _, packagesBase: __, ...doorParts } = made
+  const overlays = openOverlays(config, now)
+  const mayTell = createEventLimit({ now, emit })
+  const served = createServed({ history: overlays.history, depot, onFault })
+  const tickets = ticketStore && createTickets({ ...ticketStore, now, steady: () => performance.now(), leases: ticketLeases(config, leases) })
+  const hasTickets = tickets !== undefined
+  const { composer } = overlays
+  const additions = createAdditions({ depot, state: config.state, now })
+  const gate = createGate({
+    depot,
+    records: records.current,
+    site: () => site,
+    loaders,
+    presence,
+    scripts,
+    composer,
+    additions,
+    hasTickets,
+    now,
+    emit,
+    findPlace,
+  })
+  const desk = createDesk({ depot, overlays, findOverlay: gate.findOverlay, findBoot: (mac) => bootOf(mac, records.current(), site) })
+  const door = createDoor({
+    gate,
+    scripts,
+    files,
+    loaders,
+    additions,
+    ...doorParts,
+    ...(tickets && { tickets }),
+    overlayAccess: config.overlays.access,
+    mayTell,
+    onOverlay: served.give,
+    presence,
+    emit,
+    now,
+  })
+  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, desk, served, mayTell, ...(tickets && { tickets }) }
 }
+
+const openFiles = ({ depot, cacheMegabytes }: Config): Files => createFiles({ depot, cacheBytes: cacheMegabytes * 1024 * 1024, now: Date.now })
+
+/** What only a running server has. */
+type Made = Pick<DoorOptions, 'isBeingBuilt' | 'stationLoaders' | 'packages'> & {
+  readonly files?: Files
+  readonly packagesBase?: (httpBase: string) => string
+  readonly ticketStore?: Pick<TicketOptions, 'key' | 'used'>
+  readonly onFault?: (error: unknown) => void
+}
+
+/** The way back of configurations. Where we give the addresses, only a lease says whose one is; elsewhere what it asked before must do. */
+function openSaving(config: Config, { overlays, scripts, gate, leases, presence }: ReturnType<typeof createRooms>, store: Store): SaveDeps {
+  const { gives, holdsAny } = ticketLeases(config, leases)
+  const findCaller = (peer: string): Mac | undefined => {
+    const holder = leases.findMac(peer as Ipv4)
+    if (holder || gives(peer as Ipv4)) return holder
+    const mac = presence.find(peer)
+    return mac && !holdsAny(mac) ? mac : undefined
+  }
+  return {
+    phases: createPhases(store.marks, Date.now),
+    accept: overlays.accept,
+    scripts,
+    findCaller,
+    folder: join(config.state, 'uploads'),
+    maxBytes: config.overlays.saveMegabytes * 1024 * 1024,
+    onSaved: gate.forgetOverlay,
+  }
+}
+
+const ticketLeases = ({ networks }: Config, leases: AppDeps['leases']): TicketLeases => ({
+  findMac: leases.findMac,
+  holdsAny: (mac) => {
+    const lease = leases.findByMac(mac)
+    return lease?.state === 'bound' && lease.expiresAt * 1000 > Date.now()
+  },
+  gives: (ip) => isIpv4(ip) && networks.some(({ mode, subnet }) => mode === 'server' && contains(subnet, ip)),
+})
 
 export type LocalGate = {
   readonly gate: Gate
   readonly records: RecordBook
   readonly loaders: LoaderLibrary
   readonly scripts: Scripts
+  readonly desk: Desk
   readonly close: () => void
 }
 
@@ -176,17 +280,19 @@ function openStationLoaders({ artifacts, publisher }: IpxeTools, closers: Closer
   return createInstantLoaders({ artifacts, publisher, change: packer.change })
 }
 
-/** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing. */
+/** The gate alone, over the records as they are: for `explain` without a server. Opens no socket and writes nothing but the overlays that it composes. */
 export async function createLocalGate(config: Config): Promise<LocalGate> {
   const records = await openRecords({ ...recordOptions(config), emit: () => {} })
-  const { gate, loaders, scripts } = createRooms(config, records, () => {})
-  return { gate, records, loaders, scripts, close: records.close }
+  const { gate, loaders, scripts, desk } = createRooms(config, records, () => {})
+  return { gate, records, loaders, scripts, desk, close: records.close }
 }
 
 type Doors = {
   readonly config: Config
   readonly rooms: ReturnType<typeof createRooms>
   readonly ipxe: IpxeTools
+  readonly nfs: Nfs
+  readonly packages: PackageService
   readonly store: Store
   readonly records: RecordBook
   readonly manage: ManageDeps
@@ -198,17 +304,57 @@ type Doors = {
   readonly onFault: (error: unknown) => void
 }
 
-async function openHttp({ config, rooms, ipxe, store, records, manage, emit, listening, closers, status, onFault }: Doors): Promise<void> {
+/** The export by NFS: what a dead server left is closed, a phase that is still running goes on. A failure is told and stops nothing else. */
+async function resumeNfs({ depot, state, networks }: Config, emit: Emit, closers: Closers, warnings: string[]): Promise<Nfs> {
+  const nfs = openNfs({ depot, state, networks, now: Date.now, emit })
+  const timer = setInterval(() => void nfs.sweep().catch(() => undefined), nfsSweepMs).unref()
+  closers.push(() => {
+    clearInterval(timer)
+    return nfs.stop()
+  })
+  await nfs.resume().catch((error: Error) => warnings.push(`NFS is closed: ${error.message}`))
+  return nfs
+}
+
+const nfsSweepMs = 2000
+
+/** The packages server of its own, where one is configured. */
+async function openSecondHttp({ config, rooms, packages, emit, listening, closers, onFault }: Doors): Promise<void> {
+  if (config.packages.port === undefined) return
+  const findMac = rooms.presence.find
+  const server = await startPackages(config, { service: packages, emit, mayTell: rooms.mayTell, now: Date.now, findMac, onFault })
+  closers.push(() => server.stop())
+  listening.push({ service: 'packages', address: config.packages.address, port: server.port })
+}
+
+async function openHttp({
+  config,
+  rooms,
+  ipxe,
+  nfs,
+  packages,
+  store,
+  records,
+  manage,
+  emit,
+  listening,
+  closers,
+  status,
+  onFault,
+}: Doors): Promise<void> {
   const app = createApp({
     ...rooms,
     ipxe,
     manage,
+    nfs,
+    mirror: { describe: () => describePackages(config, packages) },
     store,
     records,
     emit,
     status,
     onFault,
     now: Date.now,
+    save: openSaving(config, rooms, store),
     verifyToken: (token) => verifyToken(store.marks, token),
     ...(config.http.url && { httpBase: config.http.url }),
   })
@@ -221,21 +367,23 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
   const { enabled, address, port, ...limits } = config.tftp
   if (!enabled) return
   // By the very Content that a transfer was given, so that nothing is kept of one that never began.
-  const dones = new WeakMap<Content, Opened['done']>()
+  const begun = new WeakMap<Content, Opened>()
   const server = await startTftp({
     address,
     port,
     limits,
     read: async (name, peer) => {
-      const { content, done } = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
-      const own = { ...content }
-      dones.set(own, done)
+      const opened = await rooms.door.open({ name, peer: peer.address, via: 'tftp', httpBase: findHttpBase(config, peer.address) })
+      const own = { ...opened.content }
+      begun.set(own, opened)
       return own
     },
     onEnd: (figures, content) => {
-      const done = content && dones.get(content)
-      if (figures.outcome === 'complete') done?.(figures.sentBytes)
-      else if (done && !figures.isProbe) emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
+      const opened = content && begun.get(content)
+      if (figures.outcome === 'complete') return opened?.done(figures.sentBytes)
+      opened?.cut?.()
+      if (opened && !figures.isProbe && rooms.mayTell('transfer-failed', figures.peer.address))
+        emit(describeFailure(figures, rooms.presence.find(figures.peer.address)))
     },
   })
   closers.push(() => server.stop())
@@ -243,7 +391,7 @@ async function openTftp({ config, rooms, emit, listening, closers }: Doors): Pro
 }
 
 function describeFailure({ peer, name, sizeBytes, sentBytes, outcome, reason }: TransferFigures, mac: Mac | undefined): BootEvent {
-  const detail = { via: 'tftp', file: name.slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
+  const detail = { via: 'tftp', file: maskTicket(name).slice(0, 120), sizeBytes, sentBytes, reason: `${outcome}: ${reason}` }
   return { at: Date.now(), kind: 'transfer-failed', ip: peer.address as Ipv4, ...(mac && { mac }), detail }
 }
 

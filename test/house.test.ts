@@ -24,8 +24,8 @@ const mayImport: Record<string, readonly string[]> = {
   station: ['boot', 'store', 'ipxe', 'alpine', 'overlay', 'mirror', 'release'],
   media: ['boot', 'store', 'alpine', 'apk', 'mirror', 'overlay', 'release', 'ipxe'],
   http: ['station', 'boot', 'store', 'ipxe', 'alpine', 'apk', 'overlay', 'mirror', 'release', 'nfs', 'power', 'pilot'],
-  qemu: ['boot', 'alpine'],
-  config: ['boot', 'store'],
+  qemu: ['boot', 'alpine', 'apk'],
+  config: ['boot', 'store', 'alpine'],
   server: [
     'boot',
     'store',
@@ -44,6 +44,8 @@ const mayImport: Record<string, readonly string[]> = {
     'nfs',
     'media',
     'dnsmasq',
+    'power',
+    'pilot',
   ],
   cli: [
     'server',
@@ -63,6 +65,8 @@ const mayImport: Record<string, readonly string[]> = {
     'nfs',
     'media',
     'dnsmasq',
+    'power',
+    'pilot',
   ],
   runtime: [],
 }

@@ -3,6 +3,7 @@
 import { formatMacHyphen, type Mac } from '../boot/address.ts'
 import { InputError } from '../boot/error.ts'
 import { kernelWordSchema } from '../boot/record.ts'
+import { takesRepositoryList } from './branch.ts'
 
 /** What goes on the line. What is absent or empty is left out. URLs are absolute; `fileUrl` makes them. */
 export type KernelLine = {
@@ -13,10 +14,12 @@ export type KernelLine = {
   readonly modules?: readonly string[]
   readonly alpineDev?: string
   readonly repositories?: readonly string[]
+  /** Of the release, such as `v3.19`: before v3.20 only the first repository is put on the line, for the init would take all of them for one URL. */
+  readonly branch?: string
   /** The card that the station boots from; `net0`: completed by the station's own iPXE. */
   readonly bootif?: Mac | 'net0'
-  /** Name of the initramfs image: UEFI kernels find it by this word alone. */
-  readonly initrd?: string
+  /** Name of the initramfs image, or of it and what comes after it: UEFI kernels find them by these words alone. */
+  readonly initrd?: string | readonly string[]
   /** Arguments from above that are left out after all; free ones are never. */
   readonly omit?: readonly string[]
   /** Free arguments, profile's first. Kept in order, repeated as given. */
@@ -54,9 +57,9 @@ function wordsOf(line: KernelLine): Word[] {
     ...single('modloop', line.modloop),
     ...list('modules', line.modules),
     ...single('alpine_dev', line.alpineDev),
-    ...list('alpine_repo', line.repositories),
+    ...list('alpine_repo', takesRepositoryList(line.branch) ? line.repositories : line.repositories?.slice(0, 1)),
     ...bootifWord(line.bootif),
-    ...single('initrd', line.initrd),
+    ...[line.initrd ?? []].flat().flatMap((name) => single('initrd', name)),
   ]
   const free = (line.arguments ?? []).map(freeWord)
   // Without a network no overlay is fetched, and the station would stand open.

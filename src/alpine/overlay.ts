@@ -8,8 +8,8 @@ import { createGunzip } from 'node:zlib'
 import { BivouacError, DecodeError, InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { createTarReader, type TarEntry } from './tar.ts'
 
-/** Something that the station will lack or suffer from. `code` is stable. */
-export type OverlayWarning = { readonly code: string; readonly text: string }
+/** Something that the station will lack or suffer from. `code` is stable; `remedy` says what to do. */
+export type OverlayWarning = { readonly code: string; readonly text: string; readonly remedy?: string }
 
 /** What stands in an overlay that can be served. */
 export type OverlayReport = {
@@ -25,6 +25,9 @@ export type OverlayReport = {
   readonly services: readonly string[]
   /** `etc/.default_boot_services` is there: Alpine adds its own set, and fetches `ssh_key=`. */
   readonly hasDefaultServices: boolean
+  /** `root/.ssh/authorized_keys` is there; host keys of sshd are. */
+  readonly hasSshKeys?: true
+  readonly hasHostKeys?: true
   readonly warnings: readonly OverlayWarning[]
 }
 
@@ -34,8 +37,10 @@ export type OverlayLimits = { readonly inflatedBytes: number; readonly entries: 
 export const defaultOverlayLimits: OverlayLimits = { inflatedBytes: 512 * 1024 * 1024, entries: 200_000 }
 
 const keptBytes = 64 * 1024
+/** By it a composed overlay sets root's password. */
+const rootScript = 'etc/local.d/bivouac-root.start'
 const maxListed = 1000
-const keptPaths: ReadonlySet<string> = new Set(['etc/hostname', 'etc/apk/world', 'etc/apk/repositories', 'etc/shadow'])
+const keptPaths: ReadonlySet<string> = new Set(['etc/hostname', 'etc/apk/world', 'etc/apk/repositories', 'etc/shadow', rootScript])
 
 /** What is gathered while the members go by. */
 type Findings = {
@@ -45,6 +50,8 @@ type Findings = {
   readonly links: Set<string>
   readonly services: string[]
   hasDefaultServices: boolean
+  hasSshKeys: boolean
+  hasHostKeys: boolean
   /** First example of each oddity: code → member's name. */
   readonly oddities: Map<string, string>
 }
@@ -55,7 +62,6 @@ type Findings = {
  * there is no such file; OutsideError when it cannot be read.
  */
 export async function inspectOverlay(source: Uint8Array | string | FileHandle, limits: Partial<OverlayLimits> = {}): Promise<OverlayReport> {
-  const bounds = { ...defaultOverlayLimits, ...limits }
   const findings: Findings = {
     entries: 0,
     inflatedBytes: 0,
@@ -63,19 +69,46 @@ export async function inspectOverlay(source: Uint8Array | string | FileHandle, l
     links: new Set(),
     services: [],
     hasDefaultServices: false,
+    hasSshKeys: false,
+    hasHostKeys: false,
     oddities: new Map(),
   }
+  findings.inflatedBytes = await scanOverlay(source, {
+    limits,
+    keepBytes: (entry, path) => (keptPaths.has(path) ? Math.min(entry.sizeBytes, keptBytes) : 0),
+    onEntry: (entry, path, body) => readEntry(entry, path, body, findings),
+  })
+  return report(findings)
+}
+
+export type ScanOptions = {
+  readonly limits?: Partial<OverlayLimits>
+  /** How many of a file's first bytes to keep. */
+  readonly keepBytes: (entry: TarEntry, path: string) => number
+  /** Called for each member but the root itself; `path` is without `./`. */
+  readonly onEntry: (entry: TarEntry, path: string, body: Uint8Array) => void
+}
+
+/** Goes through an overlay once, within bounds. Answers how many bytes it unpacks to. Throws as `inspectOverlay` does, and what `onEntry` throws. */
+export async function scanOverlay(source: Uint8Array | string | FileHandle, { limits, keepBytes, onEntry }: ScanOptions): Promise<number> {
+  const bounds = { ...defaultOverlayLimits, ...limits }
+  let inflatedBytes = 0
   const reader = createTarReader({
     limits: { entries: bounds.entries },
-    keepBytes: (entry) => (keptPaths.has(plainPath(entry.path)) ? Math.min(entry.sizeBytes, keptBytes) : 0),
-    onEntry: (entry, body) => readEntry(entry, body, findings),
+    keepBytes: (entry) => keepBytes(entry, plainPath(entry.path)),
+    onEntry: (entry, body) => {
+      const path = plainPath(entry.path)
+      if (path === '.' || path === '') return
+      refuseMember(entry, path)
+      onEntry(entry, path, body)
+    },
   })
   const stream = streamOf(source)
   try {
     await pipeline(stream, refuseCipher, createGunzip({ chunkSize: 64 * 1024 }), async (chunks: AsyncIterable<Uint8Array>) => {
       for await (const chunk of chunks) {
-        findings.inflatedBytes += chunk.length
-        if (findings.inflatedBytes > bounds.inflatedBytes) throw new DecodeError('overlay-size', `unpacks to more than ${bounds.inflatedBytes} bytes`)
+        inflatedBytes += chunk.length
+        if (inflatedBytes > bounds.inflatedBytes) throw new DecodeError('overlay-size', `unpacks to more than ${bounds.inflatedBytes} bytes`)
         reader.push(chunk)
       }
     })
@@ -83,7 +116,7 @@ export async function inspectOverlay(source: Uint8Array | string | FileHandle, l
   } catch (error) {
     throw explainFailure(error)
   }
-  return report(findings)
+  return inflatedBytes
 }
 
 function streamOf(source: Uint8Array | string | FileHandle): Readable {
@@ -113,16 +146,15 @@ function explainFailure(error: unknown): unknown {
   return new OutsideError('overlay-read', `the overlay cannot be read: ${message}`, true, { cause: error })
 }
 
-const plainPath = (path: string): string => path.replace(/^(\.\/)+/, '')
+export const plainPath = (path: string): string => path.replace(/^(\.\/)+/, '')
 
-function readEntry(entry: TarEntry, body: Uint8Array, findings: Findings): void {
+function readEntry(entry: TarEntry, path: string, body: Uint8Array, findings: Findings): void {
   findings.entries++
-  const path = plainPath(entry.path)
-  if (path === '.' || path === '') return
-  refuseMember(entry, path)
   noteOddities(entry, path, findings)
   if (body.length) findings.texts.set(path, new TextDecoder().decode(body))
   if (entry.kind === 'link') findings.links.add(path)
+  if (path === 'root/.ssh/authorized_keys') findings.hasSshKeys = true
+  if (/^etc\/ssh\/ssh_host_[a-z0-9]+_key$/.test(path)) findings.hasHostKeys = true
   if (path === 'etc/.default_boot_services') findings.hasDefaultServices = true
   const service = /^etc\/runlevels\/([^/]+\/[^/]+)$/.exec(path)?.[1]
   if (service && entry.kind !== 'directory') findings.services.push(service)
@@ -150,6 +182,7 @@ function noteOddities(entry: TarEntry, path: string, { oddities, links }: Findin
   if (entry.path.startsWith('./')) note('dot-slash')
   if (!path.includes('/') && entry.kind !== 'directory') note('top-level')
   if ((entry.owner && entry.owner !== 'root') || (entry.group && entry.group !== 'root')) note('owner-names')
+  if (entry.kind === 'file' && entry.mode & 0o4000) note('setuid')
   if (links.size && passesLink(path, links)) note('through-link')
 }
 
@@ -169,6 +202,8 @@ function report(findings: Findings): OverlayReport {
     repositories: linesOf(texts.get('etc/apk/repositories')),
     services: services.slice(0, maxListed).toSorted(),
     hasDefaultServices,
+    ...(findings.hasSshKeys && { hasSshKeys: true }),
+    ...(findings.hasHostKeys && { hasHostKeys: true }),
     warnings: warn(findings),
   }
 }
@@ -180,27 +215,107 @@ const linesOf = (text: string | undefined): string[] =>
     .filter((line) => line && !line.startsWith('#'))
     .slice(0, maxListed)
 
+type Rule = readonly [holds: boolean, code: string, text: string, remedy: string]
+
 /** Facts: Alpine's init, apk and OpenRC as tried with 3.19.1. */
-function warn({ texts, services, hasDefaultServices, oddities }: Findings): OverlayWarning[] {
-  const has = (...names: string[]): boolean => services.some((service) => names.includes(service.slice(service.indexOf('/') + 1)))
-  const rules: [boolean, string, string][] = [
-    [oddities.has('dot-slash'), 'dot-slash', `names begin with "./" (${oddities.get('dot-slash')}): packages overwrite such files outside etc/`],
+function warn(findings: Findings): OverlayWarning[] {
+  return [...warnOfShape(findings), ...warnOfServices(findings), ...warnOfFiles(findings)]
+    .filter(([holds]) => holds)
+    .map(([, code, text, remedy]) => ({ code, text, remedy }))
+}
+
+/** How the archive was made. */
+function warnOfShape({ oddities }: Findings): Rule[] {
+  const first = (code: string): string | undefined => oddities.get(code)
+  return [
+    [
+      oddities.has('dot-slash'),
+      'dot-slash',
+      `names begin with "./" (${first('dot-slash')}): packages overwrite such files outside etc/`,
+      'pack it as lbu does: tar -C <folder> -czf <file> etc, naming the folders and not "."',
+    ],
     [
       oddities.has('top-level'),
       'top-level',
-      `${oddities.get('top-level')} stands at the top: apk stops reading the list of the overlay's files there`,
+      `${first('top-level')} stands at the top: apk stops reading the list of the overlay's files there`,
+      'put it into a folder, or leave it out',
     ],
-    [oddities.has('owner-names'), 'owner-names', `owners by name (${oddities.get('owner-names')}): only root's are known when it is unpacked`],
-    [oddities.has('through-link'), 'through-link', `${oddities.get('through-link')} is written through a link of the archive`],
-    [!services.length && !hasDefaultServices, 'no-services', 'no runlevels and no etc/.default_boot_services: no service will run'],
-    [!has('networking', 'dhcpcd', 'networkmanager', 'connman'), 'no-networking', 'no service for the network: the lease will not be renewed'],
-    [!has('modloop') && !hasDefaultServices, 'no-modloop', 'modloop is in no runlevel: no kernel modules beyond the initramfs'],
-    [!texts.has('etc/apk/world'), 'no-world', 'no etc/apk/world: only alpine-base is installed'],
-    [!texts.get('etc/hostname')?.trim(), 'no-hostname', 'no etc/hostname: the station is called localhost'],
-    [texts.has('etc/apk/repositories'), 'own-repositories', 'brings etc/apk/repositories: keep their branch with the release'],
-    [isRootOpen(texts.get('etc/shadow')), 'root-open', 'root has no password: lock it in etc/shadow'],
+    [
+      oddities.has('owner-names'),
+      'owner-names',
+      `owners by name (${first('owner-names')}): only root's are known when it is unpacked`,
+      'pack it with numbers: tar --numeric-owner --owner 0 --group 0',
+    ],
+    [
+      oddities.has('through-link'),
+      'through-link',
+      `${first('through-link')} is written through a link of the archive`,
+      'name the real folder, or leave the link out',
+    ],
+    [oddities.has('setuid'), 'setuid', `${first('setuid')} runs as its owner (set-user-ID)`, 'take the bit away, unless it is meant'],
   ]
-  return rules.filter(([holds]) => holds).map(([, code, text]) => ({ code, text }))
+}
+
+/** What starts in the station, and what does not. */
+function warnOfServices({ services, hasDefaultServices }: Findings): Rule[] {
+  const has = (...names: string[]): boolean => services.some((service) => names.includes(service.slice(service.indexOf('/') + 1)))
+  return [
+    [
+      !services.length && !hasDefaultServices,
+      'no-services',
+      'no runlevels and no etc/.default_boot_services: no service will run',
+      'add the links of etc/runlevels, or an empty file etc/.default_boot_services; a composed overlay has them by itself',
+    ],
+    [
+      !has('networking', 'dhcpcd', 'networkmanager', 'connman'),
+      'no-networking',
+      'no service for the network: the lease will not be renewed',
+      'add etc/runlevels/boot/networking and etc/network/interfaces',
+    ],
+    [
+      !has('modloop') && !hasDefaultServices,
+      'no-modloop',
+      'modloop is in no runlevel: no kernel modules beyond the initramfs',
+      'add etc/runlevels/sysinit/modloop, a link to /etc/init.d/modloop',
+    ],
+    [
+      services.length > 0 && !has('devfs', 'udev', 'mdev', 'mdevd') && !hasDefaultServices,
+      'no-devfs',
+      'neither devfs nor mdev nor udev is in a runlevel: devices that come later have no nodes',
+      'add etc/runlevels/sysinit/devfs and etc/runlevels/sysinit/mdev',
+    ],
+    [
+      services.length > 0 && !has('hostname') && !hasDefaultServices,
+      'no-hostname-service',
+      'hostname is in no runlevel: etc/hostname is not read',
+      'add etc/runlevels/boot/hostname',
+    ],
+  ]
+}
+
+function warnOfFiles({ texts, services }: Findings): Rule[] {
+  const isLockedByUs = texts.has(rootScript) && services.includes('default/local')
+  return [
+    [!texts.has('etc/apk/world'), 'no-world', 'no etc/apk/world: only alpine-base is installed', 'add etc/apk/world, a package a line'],
+    [
+      !texts.get('etc/hostname')?.trim(),
+      'no-hostname',
+      'no etc/hostname: the station is called localhost',
+      'add etc/hostname, or name the station in its record',
+    ],
+    [
+      texts.has('etc/apk/repositories'),
+      'own-repositories',
+      'brings etc/apk/repositories: keep their branch with the release',
+      'leave the file out: then those of the release are written there',
+    ],
+    [
+      isRootOpen(texts.get('etc/shadow')) && !isLockedByUs,
+      'root-open',
+      'root has no password: lock it in etc/shadow',
+      'say root: locked in layer.yaml of a layer, or bring a whole etc/shadow',
+    ],
+  ]
 }
 
 /** Alpine's own shadow has root without a password; an overlay that brings none leaves it so. */

@@ -29,38 +29,52 @@ export function writeTar(members: readonly TarMember[], modifiedSeconds = 0): Ui
   const pieces: Uint8Array[] = []
   let before: string | undefined
   for (const { member } of sorted) {
-    checkPath(member.path)
     if (member.path === before) throw new InputError('tar-path', `${member.path} comes twice`)
     before = member.path
-    pieces.push(...encodeMember(member, modifiedSeconds))
+    const body = member.kind === 'file' ? member.bytes : new Uint8Array()
+    pieces.push(encodeHead(member, body.length, modifiedSeconds), body, tarPadding(body.length))
   }
-  pieces.push(new Uint8Array(blockBytes * 2))
+  pieces.push(tarEnd)
   return join(pieces)
 }
+
+/** Two blocks of zeros, with which every archive ends. */
+export const tarEnd: Uint8Array = new Uint8Array(blockBytes * 2)
+
+/** The zeros that follow a body of so many bytes. */
+export const tarPadding = (sizeBytes: number): Uint8Array => new Uint8Array((blockBytes - (sizeBytes % blockBytes)) % blockBytes)
+
+/** A member without its bytes, for archives that are written piece by piece: head, body, padding, and `tarEnd` at last. */
+export type TarHead = Omit<TarMember, 'bytes' | 'kind' | 'target'> & { readonly kind: TarMember['kind']; readonly target?: string }
 
 function checkPath(path: string): void {
   const isBad = path.includes('\0') || path.split('/').some((part) => part === '' || part === '.' || part === '..')
   if (isBad) throw new InputError('tar-path', `"${path}" is not a relative path without "." and ".."`)
 }
 
-function encodeMember(member: TarMember, time: number): Uint8Array[] {
+/** What stands before a member's bytes. Throws InputError `tar-path` for a path that would leave the root. */
+export function encodeHead(member: TarHead, sizeBytes: number, time = 0): Uint8Array {
+  checkPath(member.path)
   const path = encoder.encode(member.kind === 'directory' ? `${member.path}/` : member.path)
-  const target = encoder.encode('target' in member ? member.target : '')
+  const target = encoder.encode(member.target ?? '')
   const split = splitName(path)
   const records = [...(split ? [] : [paxRecord('path', path)]), ...(target.length > 100 ? [paxRecord('linkpath', target)] : [])]
-  const body = member.kind === 'file' ? member.bytes : new Uint8Array()
   const { name, prefix } = split ?? { name: path.subarray(0, 100), prefix: new Uint8Array() }
   const mode = member.kind === 'link' ? 0o777 : (member.mode ?? (member.kind === 'directory' ? 0o755 : 0o644)) & 0o7777
-  const numbers = { mode, uid: member.uid ?? 0, gid: member.gid ?? 0, sizeBytes: body.length, time }
+  const numbers = { mode, uid: member.uid ?? 0, gid: member.gid ?? 0, sizeBytes, time }
   const header = encodeHeader(name, prefix, target.subarray(0, 100), typeFlags[member.kind], numbers)
-  return [...paxHeader(records, time), header, ...padded(body)]
+  return join([...paxHeader(records, time), header])
 }
 
 function paxHeader(records: readonly Uint8Array[], time: number): Uint8Array[] {
   if (!records.length) return []
   const body = join(records)
   const name = encoder.encode('PaxHeader')
-  return [encodeHeader(name, new Uint8Array(), new Uint8Array(), 'x', { mode: 0o644, uid: 0, gid: 0, sizeBytes: body.length, time }), ...padded(body)]
+  return [
+    encodeHeader(name, new Uint8Array(), new Uint8Array(), 'x', { mode: 0o644, uid: 0, gid: 0, sizeBytes: body.length, time }),
+    body,
+    tarPadding(body.length),
+  ]
 }
 
 /** `<length> key=value\n`; the length counts its own digits. */
@@ -103,11 +117,6 @@ function encodeHeader(name: Uint8Array, prefix: Uint8Array, target: Uint8Array, 
   const sum = block.reduce((total, byte) => total + byte, 0)
   text(148, `${sum.toString(8).padStart(6, '0')}\0 `)
   return block
-}
-
-function padded(body: Uint8Array): Uint8Array[] {
-  const rest = (blockBytes - (body.length % blockBytes)) % blockBytes
-  return rest ? [body, new Uint8Array(rest)] : [body]
 }
 
 function join(pieces: readonly Uint8Array[]): Uint8Array {

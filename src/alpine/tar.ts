@@ -27,6 +27,10 @@ export type TarReaderOptions = {
   readonly limits?: Partial<TarLimits>
   /** How many of a file's first bytes to keep; asked once for each file. */
   readonly keepBytes?: (entry: TarEntry) => number
+  /** Takes a file's bytes as they go by, for archives too big to keep; asked once for each file. */
+  readonly sinkFor?: (entry: TarEntry) => ((piece: Uint8Array) => void) | undefined
+  /** Called for each piece of a file's body as it goes by, for whoever writes it elsewhere; the piece is only lent. */
+  readonly onBody?: (entry: TarEntry, piece: Uint8Array) => void
   /** Called for each member when its body has gone by; `body` is what was kept. */
   readonly onEntry: (entry: TarEntry, body: Uint8Array) => void
 }
@@ -39,10 +43,16 @@ const nothing = new Uint8Array()
 
 /** Overrides that an extension header gives to the next member. */
 type Extension = { path?: string; target?: string; sizeBytes?: number }
-type Body = { readonly entry: TarEntry; readonly extension?: 'L' | 'K' | 'x' | 'g'; readonly kept: Uint8Array; keptBytes: number }
+type Body = {
+  readonly entry: TarEntry
+  readonly extension?: 'L' | 'K' | 'x' | 'g'
+  readonly kept: Uint8Array
+  keptBytes: number
+  readonly sink?: ((piece: Uint8Array) => void) | undefined
+}
 
 /** A reader for one archive. */
-export function createTarReader({ limits: given, keepBytes = () => 0, onEntry }: TarReaderOptions): TarReader {
+export function createTarReader({ limits: given, keepBytes = () => 0, sinkFor, onBody, onEntry }: TarReaderOptions): TarReader {
   const limits = { ...defaultLimits, ...given }
   const block = new Uint8Array(blockBytes)
   let blockFill = 0
@@ -60,7 +70,8 @@ export function createTarReader({ limits: given, keepBytes = () => 0, onEntry }:
     if (isExtension && entry.sizeBytes > limits.extensionBytes)
       throw new DecodeError('tar-extension', `an extension header of ${entry.sizeBytes} bytes`)
     const keep = isExtension ? entry.sizeBytes : entry.kind === 'file' ? Math.min(entry.sizeBytes, Math.max(0, keepBytes(entry))) : 0
-    body = { entry, ...(isExtension && { extension: flag }), kept: keep ? new Uint8Array(keep) : nothing, keptBytes: 0 }
+    const sink = !isExtension && entry.kind === 'file' ? sinkFor?.(entry) : undefined
+    body = { entry, ...(isExtension && { extension: flag }), kept: keep ? new Uint8Array(keep) : nothing, keptBytes: 0, sink }
     bodyLeft = entry.sizeBytes
     paddingLeft = (blockBytes - (entry.sizeBytes % blockBytes)) % blockBytes
     if (!isExtension) extension = {}
@@ -80,6 +91,8 @@ export function createTarReader({ limits: given, keepBytes = () => 0, onEntry }:
       current.kept.set(chunk.subarray(0, wanted), current.keptBytes)
       current.keptBytes += wanted
     }
+    current.sink?.(chunk.subarray(0, taken))
+    if (!current.extension) onBody?.(current.entry, chunk.subarray(0, taken))
     bodyLeft -= taken
     if (bodyLeft === 0) finishBody(current)
     return taken

@@ -180,5 +180,5 @@ export function writeIndex({ description, packages }: ApkIndex): Uint8Array {
   const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
   const head = writeCutTar([{ kind: 'file', path: 'DESCRIPTION', bytes: encode(description) }])
   const list = writeTar([{ kind: 'file', path: 'APKINDEX', bytes: encode(formatIndex(packages)) }])
-  return gzipSync(Buffer.concat([head, list]), { level: 9 })
+  return new Uint8Array(gzipSync(Buffer.concat([head, list]), { level: 9 }))
 }

@@ -131,4 +131,4 @@ export function makeSignature(signed: Iterable<Uint8Array>, { keyName, privateKe
 
 /** The signed file: signature stream and then the bytes unchanged. */
 export const signFile = (bytes: Uint8Array, key: SigningKey, algorithm: SignatureAlgorithm = 'sha1'): Uint8Array =>
-  Buffer.concat([makeSignature([bytes], key, algorithm), bytes])
+  new Uint8Array(Buffer.concat([makeSignature([bytes], key, algorithm), bytes]))

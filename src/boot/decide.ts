@@ -155,13 +155,16 @@ export type BootFiles = {
   readonly modloop?: string
   readonly flavour: string
   readonly releaseId?: string
+  /** What the release's manifest says. */
+  readonly branch?: string
+  readonly repositories?: readonly string[]
 }
 
 /** What the script route renders. `boot` is what profile kind alpine needs; the other kinds need none. */
 export type ScriptPlan = Choice & { readonly boot?: { readonly profile: AlpineProfile; readonly files: BootFiles; readonly overlay?: string } }
 
-/** The overlay that can be served to a station (`configs/…` path), or why there is none. Asked only when a profile wants one. */
-export type FindOverlay = (choice: Choice) => { readonly path: string } | { readonly missing: string }
+/** The overlay that can be served to a station that boots this profile (`configs/…` path), or why there is none. Asked only when a profile wants one. */
+export type FindOverlay = (choice: Choice, profile: AlpineProfile) => { readonly path: string } | { readonly missing: string }
 
 /** What a station's script does. A profile that cannot be carried out whole is replaced by the site's `withoutOverlay` or by waiting. */
 export function planScript(mac: Client['mac'], facts: Facts, around: Pick<Surroundings, 'site' | 'records'>, findOverlay: FindOverlay): ScriptPlan {
@@ -186,7 +189,7 @@ function planProfile(choice: Choice, profile: Profile, facts: Facts, records: Re
   const reasons = [...choice.why, because('release', `${files.kernel}, ${files.initramfs}${files.modloop ? `, ${files.modloop}` : ''}`)]
   if (profile.overlay === 'none')
     return { ...choice, profile, why: [...reasons, because('overlay', 'the profile says none: a bare Alpine')], boot: { profile, files } }
-  const overlay = findOverlay(choice)
+  const overlay = findOverlay(choice, profile)
   if ('missing' in overlay) return { refused: butNot('overlay', overlay.missing) }
   return { ...choice, profile, why: [...reasons, because('overlay', overlay.path)], boot: { profile, files, overlay: overlay.path } }
 }
@@ -215,12 +218,14 @@ export function findBootFiles(profile: AlpineProfile, facts: Facts, records: Rec
   return bootFilesOf(release)
 }
 
-const bootFilesOf = ({ id, kernel, initramfs, modloop, flavour }: Release): BootFiles => ({
+const bootFilesOf = ({ id, kernel, initramfs, modloop, flavour, branch, repositories }: Release): BootFiles => ({
   kernel,
   initramfs,
   ...(modloop && { modloop }),
   flavour,
   releaseId: id,
+  ...(branch && { branch }),
+  ...(repositories && { repositories }),
 })
 
 const flavourOf = (kernel: string): string => kernel.slice(kernel.lastIndexOf('/') + 1).replace(/^vmlinuz-?/, '')

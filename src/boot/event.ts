@@ -40,6 +40,8 @@ export type EventKind =
   | 'mirror-synced'
   | 'mirror-stale'
   | 'mirror-failed'
+  | 'nfs-opened'
+  | 'nfs-closed'
   | 'file-missing'
   | 'transfer-failed'
   | 'malformed'

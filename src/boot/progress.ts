@@ -9,8 +9,12 @@ export type Boot = {
   readonly seen: ReadonlyMap<BootStep, BootEvent>
   readonly due: readonly BootStep[]
   readonly isUp: boolean
-  /** Events out of the ordinary in this boot: nak, overlay-missing, transfer-failed… */
+  /** Events out of the ordinary in this boot: nak, overlay-missing, transfer-failed… and an `up` that tells of trouble. */
   readonly trouble: readonly BootEvent[]
+  /** Why it is not up, or what is wrong though it is. Absent when all is well, and while it goes on as it should. */
+  readonly reason?: string
+  /** The newest `up`: what the station says of itself. */
+  readonly report?: BootEvent
 }
 
 const isStep = (kind: string): kind is BootStep => (bootSteps as readonly string[]).includes(kind)
@@ -56,7 +60,7 @@ function beginsBoot(event: BootEvent, current: readonly BootEvent[]): boolean {
 function readBoot(events: readonly BootEvent[]): Boot {
   const seen = new Map<BootStep, BootEvent>()
   for (const event of events) if (isStep(event.kind) && !seen.has(event.kind)) seen.set(event.kind, event)
-  return {
+  const boot = {
     startedAt: (events[0] as BootEvent).at,
     lastAt: (events.at(-1) as BootEvent).at,
     seen,
@@ -65,9 +69,26 @@ function readBoot(events: readonly BootEvent[]): Boot {
       events.findLast(({ kind }) => kind === 'script'),
     ),
     isUp: seen.has('up'),
-    trouble: events.filter(({ kind }) => !isStep(kind) && !['inform', 'release', 'script-offered'].includes(kind)),
+    trouble: events.filter(({ kind, detail }) => (isStep(kind) ? detail?.trouble !== undefined : !ordinary.has(kind))),
   }
+  const report = events.findLast(({ kind }) => kind === 'up')
+  const reason = findReason(boot, report)
+  return { ...boot, ...(reason !== undefined && { reason }), ...(report && { report }) }
 }
+
+const ordinary: ReadonlySet<string> = new Set(['inform', 'release', 'script-offered', 'saved', 'save-refused'])
+
+/** The newest report's trouble of a station that is up; else the step that was passed over; else what went wrong last. */
+function findReason(boot: Boot, report: BootEvent | undefined): string | undefined {
+  if (report) return textOf(report.detail?.trouble)
+  const last = boot.trouble.at(-1)
+  const skipped = findSkipped(boot)
+  const skippedText = skipped && `${skipped} never came, though later steps did${skipped === 'overlay' ? ': the station may stand open' : ''}`
+  const why = last && `${last.kind}: ${textOf(last.detail?.reason) ?? textOf(last.detail?.file) ?? 'see the event'}`
+  return [skippedText, why].filter((part) => part !== undefined).join('; ') || undefined
+}
+
+const textOf = (value: string | number | boolean | undefined): string | undefined => (typeof value === 'string' ? value : undefined)
 
 /** What must still come: all steps that are not optional, and those that the newest script promised (its detail `offers` lists them): a station may have waited before. */
 function findDue(seen: ReadonlyMap<BootStep, BootEvent>, script: BootEvent | undefined): BootStep[] {

@@ -9,6 +9,9 @@ export type ApiClient = {
   get: <T>(path: string) => Promise<T>
   post: <T>(path: string, body?: unknown) => Promise<T>
   call: <T>(method: Method, path: string, body?: unknown) => Promise<T>
+  delete: <T>(path: string) => Promise<T>
+  /** The answer's bytes. Throws as `get`. */
+  download: (path: string) => Promise<Uint8Array>
   /** Lines of a server-sent event stream's `data:` fields, until the caller stops; from behind the event `lastId` on, where one is given. */
   follow: (path: string, signal: AbortSignal, lastId?: string) => AsyncGenerator<string>
 }
@@ -33,6 +36,12 @@ export function createApiClient(base: string, token: string | undefined): ApiCli
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
     call,
+    delete: (path) => call('DELETE', path),
+    download: async (path) => {
+      const response = await reach(base, () => request(base + path, { headers, headersTimeout: 60_000 }))
+      if (response.statusCode >= 400) throw toError(response.statusCode, await response.body.text(), path)
+      return new Uint8Array(await response.body.arrayBuffer())
+    },
     follow: (path, signal, lastId) => followEvents(base, path, { ...headers, ...(lastId !== undefined && { 'last-event-id': lastId }) }, signal),
   }
 }

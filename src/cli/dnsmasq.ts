@@ -11,6 +11,7 @@ import { composeHostFiles } from '../dnsmasq/compose.ts'
 import { parseConf } from '../dnsmasq/conf.ts'
 import { lintDhcpd, renderDhcpd } from '../dnsmasq/dhcpd.ts'
 import { importConf, ownAddressOf } from '../dnsmasq/import.ts'
+import { inventorySchema, lintInventory, renderInventory } from '../dnsmasq/inventory.ts'
 import { joinHostFiles } from '../dnsmasq/join.ts'
 import { renderKea } from '../dnsmasq/kea.ts'
 import { type DhcpSite, makeSite } from '../dnsmasq/model.ts'
@@ -19,7 +20,8 @@ import { renderDnsmasq } from '../dnsmasq/render.ts'
 import { readHostFiles } from '../dnsmasq/source.ts'
 import { createLocalGate, type LocalGate } from '../server.ts'
 import { writeAtomic } from '../store/atomic.ts'
-import { type Finding, formatFinding } from '../store/mistake.ts'
+import { checkValue, type Finding, formatFinding, formatPath, MistakesError } from '../store/mistake.ts'
+import { readYaml } from '../store/yaml.ts'
 import type { Context } from './context.ts'
 import { exitCodes, say, sayJson } from './output.ts'
 
@@ -62,6 +64,10 @@ export function addDnsmasqCommands(program: Command, context: () => Context): vo
       '\nExamples:\n  bivouac dnsmasq reload --pid-file /run/dnsmasq.pid\n  bivouac dnsmasq reload --container pxeboot --conf conf/dnsmasq.conf --dry-run',
     )
     .action((options: ReloadOptions) => reloadForeign(context(), options))
+  withOut(dnsmasq.command('inventory <file>'))
+    .description('hosts, dhcphosts, dnsmasq.conf and 911boot from one list of nodes')
+    .addHelpText('after', '\nExamples:\n  bivouac dnsmasq inventory nodes.yaml\n  bivouac dnsmasq inventory nodes.yaml --out conf --dry-run')
+    .action((file: string, options: Render) => renderNodes(context(), file, options))
   const dhcp = program.command('dhcp').description('configuration for sites that keep their DHCP server')
   withOut(dhcp.command('render'))
     .description('the same networks, hosts and loaders for another server')
@@ -121,18 +127,32 @@ async function renderFiles(config: Config, target: Target, folder: string): Prom
   }
 }
 
-async function render(context: Context, { out, dryRun = false, for: target = 'dnsmasq' }: Render): Promise<void> {
-  const folder = resolve(out ?? join(context.load().config.state, 'dnsmasq'))
-  const files = await renderFiles(context.load().config, target, folder)
+async function renderNodes(context: Context, file: string, options: Render): Promise<void> {
+  const yaml = readYaml(await readText(file), file)
+  if ('mistakes' in yaml) throw new MistakesError(file, yaml.mistakes)
+  const checked = checkValue(inventorySchema, yaml.value, (path) => ({ file, line: yaml.lineOf(path), path: formatPath(path) }))
+  if ('mistakes' in checked) throw new MistakesError(file, checked.mistakes)
+  const wrong = lintInventory(checked.value)
+  if (wrong.length) throw new MistakesError(file, wrong)
+  const folder = resolve(options.out ?? 'conf')
+  await putFiles(context, { ...renderInventory(checked.value, folder) }, folder, options)
+}
+
+async function render(context: Context, options: Render): Promise<void> {
+  const folder = resolve(options.out ?? join(context.load().config.state, 'dnsmasq'))
+  await putFiles(context, await renderFiles(context.load().config, options.for ?? 'dnsmasq', folder), folder, options)
+}
+
+/** Writes them into --out, or prints them. */
+async function putFiles(context: Context, files: Record<string, string>, folder: string, { out, dryRun = false }: Render): Promise<void> {
   if (out !== undefined && !dryRun) {
     await mkdir(folder, { recursive: true })
     for (const [name, text] of Object.entries(files)) await writeAtomic(join(folder, name), text, 0o644)
   }
   if (context.json) return sayJson({ folder: out === undefined ? null : folder, dryRun, files })
-  const [first, ...others] = Object.entries(files)
-  for (const [name, text] of [...(first ? [first] : []), ...others]) {
+  for (const [name, text] of Object.entries(files)) {
     if (out !== undefined) say(`${join(folder, name)}${dryRun ? ' (--dry-run: not written)' : ''}`)
-    else say(`${others.length ? `# ---- ${name}\n` : ''}${text.trimEnd()}`)
+    else say(`${Object.keys(files).length > 1 ? `# ---- ${name}\n` : ''}${text.trimEnd()}`)
   }
 }
 

@@ -86,6 +86,8 @@ function sayExplanation({ mac, station, place, dhcp, script, overlay }: Explanat
   say(`\n3. The script (${script.name}): profile ${script.profile}, kind ${script.kind}${script.boots ? '' : ', boots nothing'}`)
   sayReasons(script.why)
   say(`\n4. The overlay: ${'path' in overlay ? `${overlay.path} (${overlay.from})` : `none: ${overlay.missing}`}`)
+  if ('path' in overlay && overlay.layers) say(`   layers ${overlay.layers.join(', ')}; SHA-256 ${overlay.digest}`)
+  if ('path' in overlay && overlay.isSecret) say('   secret: given once for each boot, and only with the ticket of its script')
   if ('path' in overlay) for (const path of overlay.passed) sayReasons([{ rule: 'overlay', held: false, text: `there is no ${path}` }])
   if ('path' in overlay) for (const { code, text } of overlay.warnings) say(`   warning: ${text} [${code}]`)
   if (script.text) say(`\n5. What the station is sent:\n\n${script.text.trimEnd().replace(/^/gm, '   | ')}`)

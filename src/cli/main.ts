@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { isConfigKey } from '../config.ts'
 import { addBootCommand } from './boot.ts'
+import { addApkCommand } from './apk.ts'
 import { addConfigCommand } from './config.ts'
 import { createContext, type Context, type GlobalOptions, takeKeys } from './context.ts'
 import { addDepotCommand } from './depot.ts'
@@ -11,10 +12,17 @@ import { addExplainCommand } from './explain.ts'
 import { addHostCommand } from './host.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
+import { addMediaCommand } from './media.ts'
+import { addMirrorCommand } from './mirror.ts'
+import { addNfsCommand } from './nfs.ts'
 import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addPxelinuxCommand, addRescueCommand } from './pxelinux.ts'
 import { addProfileCommand, addStationCommand } from './record.ts'
 import { addPilotCommand, runPilot } from './pilot.ts'
+import { addReleaseCommand } from './release.ts'
+import { addOverlayCommand } from './overlay.ts'
+import { addPackagesCommand } from './packages.ts'
+import { addSaveCommand } from './save.ts'
 import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
@@ -58,6 +66,14 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addBootCommand(program, context)
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
+  addNfsCommand(program, context)
+  addMediaCommand(program, context)
+  addPackagesCommand(program, context)
+  addMirrorCommand(program, context)
+  addApkCommand(program, context)
+  addReleaseCommand(program, context)
+  addOverlayCommand(program, context)
+  addSaveCommand(program, context)
   addTokenCommand(program, context)
   addHostCommand(program, context)
   addDnsmasqCommands(program, context)
@@ -74,13 +90,19 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
     // Its options are PXE Pilot's, some of them under names of ours.
     if (argv[0] === 'pilot') return await runPilot(argv.slice(1))
     const { keys, rest } = takeKeys(argv, isConfigKey)
-    await createProgram(keys, env).parseAsync([...rest], { from: 'user' })
+    await createProgram(keys, env).parseAsync(nameVersion(rest), { from: 'user' })
     return process.exitCode === undefined ? exitCodes.done : Number(process.exitCode)
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
     sayError(error, json)
     return exitCodeOf(error)
   }
+}
+
+/** Behind a command `--version` is Alpine's; before one it is ours, which commander would take it for everywhere. */
+function nameVersion(argv: readonly string[]): string[] {
+  const command = argv.findIndex((word) => !word.startsWith('-'))
+  return argv.map((word, at) => (command >= 0 && at > command ? word.replace(/^--version(?==|$)/, '--alpine-version') : word))
 }
 
 if (import.meta.main ?? process.argv[1] === import.meta.filename) {

@@ -93,7 +93,7 @@ function sayStart({ config }: LoadedConfig, server: Server, version: string, isN
 }
 
 const describe = ({ service, address, port, network, mode }: Listening): string => {
-  if (service === 'http') return `http://${isWildcard(address) ? ownAddress() : address}:${port}/`
+  if (service === 'http' || service === 'packages') return `http://${isWildcard(address) ? ownAddress() : address}:${port}/`
   return `${address}:${port}${network ? `  network ${network}, ${mode}` : ''}`
 }
 

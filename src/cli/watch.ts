@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import { parseMac } from '../boot/address.ts'
 import type { BootEvent } from '../boot/event.ts'
 import { InputError } from '../boot/error.ts'
+import type { SequenceStep } from '../boot/sequence.ts'
 import type { BootView, LeaseView } from '../http/view.ts'
 import { formatMistake, type Mistake } from '../store/mistake.ts'
 import type { Context } from './context.ts'
@@ -90,12 +91,34 @@ async function showTrace(context: Context, station: string): Promise<void> {
 }
 
 function sayBoot(boot: BootView): void {
-  say(`boot of ${new Date(boot.startedAt).toISOString()}: ${boot.isUp ? 'up' : `not up, due next: ${boot.due[0] ?? 'nothing'}`}`)
-  for (const { step, afterMs, event } of boot.steps) {
-    say(`  +${(afterMs / 1000).toFixed(1).padStart(6)} s  ${step.padEnd(12)} ${event.detail?.file ?? event.ip ?? ''}`)
-  }
+  const state = boot.isUp ? 'up' : `not up, due next: ${boot.due[0] ?? 'nothing'}`
+  say(`boot of ${new Date(boot.startedAt).toISOString()}: ${state}${boot.reason === null ? '' : `; ${boot.reason}`}`)
+  for (const step of boot.sequence) saySequenceStep(step, boot.startedAt)
   if (boot.missing) say(`  missing: ${boot.missing} (a later step came without it)`)
+  const report = Object.entries(boot.report ?? {}).filter(([name]) => reported.has(name))
+  if (report.length) say(`  it says: ${report.map(([name, value]) => `${name} ${value}`).join(', ')}`)
   for (const event of boot.trouble) say(`  trouble: ${formatEvent(event)}`)
+}
+
+const reported: ReadonlySet<string> = new Set(['release', 'kernel', 'hostname', 'uptimeSeconds', 'modloop', 'failed', 'missing', 'report'])
+
+/** The step of the document, and under its time what we saw of it. */
+function saySequenceStep({ number, name, state, events, lacks }: SequenceStep, startedAt: number): void {
+  const head = `${String(number).padStart(4)}. ${name.padEnd(22)}`
+  if (!events.length) say(`${head} ${stateWords[state]}${lacks.length && state !== 'open' ? `: ${lacks.join(', ')}` : ''}`)
+  for (const [index, event] of events.entries()) {
+    const after = `+${((event.at - startedAt) / 1000).toFixed(1).padStart(6)} s`
+    say(`${index ? ' '.repeat(head.length) : head} ${after}  ${event.kind.padEnd(12)} ${event.detail?.file ?? event.ip ?? ''}`)
+  }
+  if (events.length && lacks.length && state === 'missing') say(`${' '.repeat(head.length)} MISSING: ${lacks.join(', ')}`)
+}
+
+const stateWords: Readonly<Record<SequenceStep['state'], string>> = {
+  seen: '',
+  implied: '(by what follows)',
+  missing: 'MISSING',
+  due: 'due',
+  open: '-',
 }
 
 type Status = {
@@ -104,6 +127,7 @@ type Status = {
   listening: { service: string; address: string; port: number; network?: string }[]
   counts: Record<string, number>
   problems: Mistake[]
+  troubled?: { station: string; isUp: boolean; reason: string }[]
 }
 
 function sayStatus(context: Context, status: Status): void {
@@ -117,6 +141,7 @@ function sayStatus(context: Context, status: Status): void {
       .join(', ')}`,
   )
   for (const problem of status.problems) say(`  problem: ${formatMistake(problem)}`)
+  for (const { station, isUp, reason } of status.troubled ?? []) say(`  station ${station}: ${isUp ? 'up' : 'not up'}; ${reason}`)
 }
 
 function sayLeases(context: Context, leases: LeaseView[]): void {

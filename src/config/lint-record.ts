@@ -6,6 +6,7 @@ import { type AlpineProfile, builtInProfiles, type Profile, type Records } from 
 import type { LoadedConfig } from '../config.ts'
 import type { Finding } from '../store/mistake.ts'
 import type { RecordBook } from '../store/record.ts'
+import { lintBoot } from './lint-release.ts'
 
 export type RecordLintOptions = {
   /** Is there a loader of this name? Absent: loaders are not looked at. */
@@ -100,6 +101,7 @@ function lintProfile(profile: Profile, book: Book, hasFile: RecordLintOptions['h
     void found.push(finding(severity, code, message, book.placeOf('profiles', profile.name, [key])))
   if (profile.kernel !== undefined || profile.initramfs !== undefined || profile.modloop !== undefined) lintFiles(profile, say, hasFile)
   else lintRelease(profile, book.current(), say)
+  lintBoot(profile, book.current(), say)
   if (hasFile) lintRepositories(profile, say, hasFile)
   return found
 }
@@ -134,7 +136,7 @@ function lintFiles(profile: AlpineProfile, say: Say, hasFile: RecordLintOptions[
       'error',
       'flavour-mix',
       other.key,
-      `${other.path} is of flavour ${other.flavour}, ${first.path} of ${first.flavour}: take all of one flavour and version`,
+      `${other.path} is of flavour ${other.flavour}, ${first.path} of ${first.flavour}: take all of one flavour and version (lts for machines; virt lacks their drivers, vanilla ended with Alpine 3.10)`,
     )
   for (const { key, path } of files) if (hasFile && !hasFile(path)) say('error', 'file-missing', key, `there is no ${path} in the depot`)
 }

@@ -1,13 +1,16 @@
 // The operator API below /api/v1: what is known of stations, boots, leases and the server, as JSON. Called by app.
 // Every route says which right it needs; nothing here decides what a station gets.
 import type { Context, Hono } from 'hono'
+import * as z from 'zod'
 import { findMac, type Mac } from '../boot/address.ts'
+import { parseDuration } from '../boot/duration.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import { splitBoots } from '../boot/progress.ts'
 import type { ExplainAsk } from '../station/explain.ts'
 import type { EventQuery } from '../store/port.ts'
 import { callOf, type HttpEnv, httpBaseOf } from './caller.ts'
-import type { AppDeps } from './deps.ts'
+import { checkBody, readBody } from './body.ts'
+import type { AppDeps, SaveDeps } from './deps.ts'
 import { createLive, parseResume } from './live.ts'
 import { parseFacts } from './name.ts'
 import { refuse } from './problem.ts'
@@ -16,12 +19,15 @@ import { listStations, mergeEvents, viewBoot, viewLease } from './view.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
 
+/** Stations that `status` names because something is wrong with them. */
+const maxTroubled = 100
+
 /** How many of the newest events the list of stations looks at, and the trace of one. */
 const lookBack = { list: 10_000, trace: 2_000, boots: 20 }
 
 /** Adds the routes. The rights are shared with the page, so that wrong tokens count together. */
 export function addApi(app: Hono<HttpEnv>, deps: AppDeps, rights: Rights): void {
-  const route = (method: 'GET' | 'POST', path: string, right: Right, handler: Handler): void => {
+  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void => {
     app.on(method, `/api/v1${path}`, async (c) => (await rights.check(c, right)) ?? handler(c))
   }
   const { records, leases, store } = deps
@@ -36,6 +42,15 @@ export function addApi(app: Hono<HttpEnv>, deps: AppDeps, rights: Rights): void 
     await records.reload()
     return json({ counts: countRecords(deps), problems: records.problems() })
   })
+  const { save } = deps
+  if (save) {
+    route('GET', '/save', 'read', () => json(save.phases.list()))
+    route('POST', '/stations/:station/save', 'operate', async (c) => json(await openPhase(deps, save, c)))
+    route('DELETE', '/stations/:station/save', 'operate', async (c) => {
+      const { macs } = findStation(deps, c.req.param('station') ?? '')
+      return json({ closed: await save.phases.close(macs) })
+    })
+  }
   app.all('/api/*', (c) => refuse(404, 'no-route', `there is no ${c.req.method} ${c.req.path.slice(0, 80)}`))
 }
 
@@ -48,7 +63,18 @@ function json(value: unknown): Response {
 function describeStatus(deps: AppDeps): object {
   const { version, startedAt, listening, problems } = deps.status()
   const uptimeSeconds = Math.floor((deps.now() - startedAt) / 1000)
-  return { version, startedAt, uptimeSeconds, listening, counts: countRecords(deps), problems: [...problems, ...deps.records.problems()] }
+  const troubled = listStations(deps.records.current(), deps.leases.list(), deps.store.events.read({ limit: lookBack.list })).flatMap(
+    ({ name, macs, isUp, reason, lastAt }) => (reason === null ? [] : [{ station: name ?? macs[0] ?? null, isUp, reason, lastAt }]),
+  )
+  return {
+    version,
+    startedAt,
+    uptimeSeconds,
+    listening,
+    counts: countRecords(deps),
+    problems: [...problems, ...deps.records.problems()],
+    troubled: troubled.slice(0, maxTroubled),
+  }
 }
 
 function countRecords({ records, leases }: AppDeps): Record<string, number> {
@@ -95,6 +121,18 @@ function findStation({ records }: AppDeps, text: string): { name: string | null;
   if (station) return { name: station.name, macs: station.macs }
   if (mac) return { name: null, macs: [mac] }
   throw new MissingError('station', `"${text.slice(0, 64)}" is neither a MAC address nor the name of a station`)
+}
+
+const phaseShape = z.strictObject({ for: z.string().max(20).default('2h') })
+
+/** The token is in this answer alone. `command` is for the station, which is known by its address; `tokenCommand` where it is not. */
+async function openPhase(deps: AppDeps, save: SaveDeps, c: Context<HttpEnv>): Promise<object> {
+  const durationMs = parseDuration(checkBody(phaseShape, await readBody(c)).for)
+  const { name, macs } = findStation(deps, c.req.param('station') ?? '')
+  const { phase, token } = await save.phases.open(name, macs, durationMs)
+  const place = (await deps.gate.explain(macs[0] as Mac, {})).place
+  const base = place?.httpBase ?? deps.httpBase ?? httpBaseOf(callOf(c))
+  return { ...phase, token, command: `wget -O- ${base}/save | sh`, tokenCommand: `wget -O- ${base}/save/${token} | sh` }
 }
 
 function trace(deps: AppDeps, text: string): object {

@@ -7,11 +7,15 @@ import type { HttpEnv } from './caller.ts'
 import type { AppDeps } from './deps.ts'
 import { addIpxeApi } from './ipxe.ts'
 import { addManagement } from './manage.ts'
+import { addMirrorApi } from './mirror.ts'
+import { addNfsApi } from './nfs.ts'
+import { addOverlayApi } from './overlay.ts'
 import { addPage } from './page.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
 import { createRights } from './rights.ts'
 import { addDescription, createRouteTable } from './route.ts'
+import { addSaveRoutes } from './save.ts'
 
 export type App = Hono<HttpEnv> & {
   /** Takes a request that only a boot route can answer past Hono, which costs a fifth less, and says whether it did. */
@@ -19,7 +23,7 @@ export type App = Hono<HttpEnv> & {
 }
 
 /** Paths with routes of their own; all others are the stations'. */
-const ownPath = /^\/(?:$|\?|healthz(?:$|\?)|api(?:\/|$|\?)|assets\/)/
+const ownPath = /^\/(?:$|\?|healthz(?:$|\?)|api(?:\/|$|\?)|save(?:\/|$|\?)|assets\/)/
 
 /** Builds the app. It holds no socket and no timer of its own until a live reader comes. */
 export function createApp(deps: AppDeps): App {
@@ -31,8 +35,12 @@ export function createApp(deps: AppDeps): App {
   const routes = createRouteTable(app, rights)
   if (deps.manage) addManagement(routes, deps.manage)
   addDescription(routes, deps.status().version)
+  if (deps.nfs) addNfsApi(app, deps.nfs, rights)
+  if (deps.mirror) addMirrorApi(app, deps.mirror, rights)
+  if (deps.desk) addOverlayApi(app, deps.desk, deps.records.current, rights)
   addApi(app, deps, rights)
   addPage(app, deps, rights)
+  if (deps.save) addSaveRoutes(app, deps, deps.save, rights)
   const boot = createBootRoutes(deps)
   app.get('*', boot.get)
   app.post('*', boot.post)

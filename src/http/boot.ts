@@ -2,16 +2,16 @@
 // It never redirects (firmware does not follow), never tells why it refused, and decides nothing: the door does.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
-import { findMac, type Ipv4, type Mac } from '../boot/address.ts'
-import type { DoorRequest, Opened } from '../station/door.ts'
+import type { Ipv4 } from '../boot/address.ts'
+import { maskTicket } from '../station/ticket.ts'
+import type { DoorRequest, Opened } from '../station/visit.ts'
 import { type Call, callOf, callOfNode, type HttpEnv, httpBaseOf, peerOf } from './caller.ts'
 import type { AppDeps } from './deps.ts'
-import { foldName, isPrintable, parseFacts } from './name.ts'
+import { foldName, parseFacts } from './name.ts'
 import { retryAfter, statusOf } from './problem.ts'
 import { emptyReply, type Reply, respond, responseOf, writeReply } from './reply.ts'
 import { type SendOptions, send } from './send.ts'
-
-export const maxReportBytes = 4096
+import { isReportName, receiveReport } from './up.ts'
 
 type Answer = Reply | Promise<Reply>
 
@@ -49,7 +49,7 @@ function openName(deps: AppDeps, call: Call): Answer {
   const name = foldName(call.path)
   if (name === undefined) return emptyReply(404)
   const request = requestOf(deps, call, name)
-  const answer = (opened: Opened): Answer => send(call, opened.content, optionsOf(deps, request, opened))
+  const answer = (opened: Opened): Answer => send(opened.cut ? wholeOnly(call) : call, opened.content, optionsOf(deps, request, opened))
   const fail = (error: unknown): Reply => refuse(deps, error)
   try {
     const opened = deps.door.open(request)
@@ -60,6 +60,9 @@ function openName(deps: AppDeps, call: Call): Answer {
   }
 }
 
+/** The same without conditions and ranges: what is given once is given whole. */
+const wholeOnly = (call: Call): Call => ({ ...call, header: (name) => (name === 'range' || name.startsWith('if-') ? undefined : call.header(name)) })
+
 function requestOf(deps: AppDeps, call: Call, name: string): DoorRequest {
   const facts = name.startsWith('boot/') ? parseFacts(call.url) : undefined
   return {
@@ -69,17 +72,20 @@ function requestOf(deps: AppDeps, call: Call, name: string): DoorRequest {
     httpBase: deps.httpBase ?? httpBaseOf(call),
     ...(facts && { facts }),
     ...(call.header('range') !== undefined && { range: true }),
+    ...(call.isHead && { head: true }),
   }
 }
 
-function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done }: Opened): SendOptions {
+function optionsOf(deps: AppDeps, { name, peer }: DoorRequest, { content, done, cut }: Opened): SendOptions {
   return {
     // Rendered text is for one boot, and an overlay holds keys: neither is to be kept by anybody on the way.
-    cacheControl: content.modifiedAt === undefined || name.startsWith('configs/') ? 'no-store' : 'no-cache',
+    cacheControl: content.modifiedAt === undefined || /^(t\/[^/]+\/)?configs\//i.test(name) ? 'no-store' : 'no-cache',
     onDone: done,
     onCut: (sentBytes) => {
+      cut?.()
+      if (deps.mayTell?.('transfer-failed', peer) === false) return
       const mac = deps.presence.find(peer)
-      const detail = { file: name, via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
+      const detail = { file: maskTicket(name), via: 'http', sentBytes, sizeBytes: content.sizeBytes, reason: 'the connection ended early' }
       deps.emit({ at: deps.now(), kind: 'transfer-failed', ...(mac && { mac }), ...ipOf(peer), detail })
     },
   }
@@ -95,53 +101,6 @@ function refuse(deps: AppDeps, error: unknown): Reply {
 
 async function receive(deps: AppDeps, c: Context<HttpEnv>): Promise<Response> {
   const name = foldName(c.req.path)
-  if (!name?.startsWith('up/')) return refuseReport(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' })
-  const mac = findMac(name.slice(3))
-  if (!mac) return refuseReport(404)
-  const peer = peerOf(callOf(c))
-  const report = await readBounded(c).catch(() => 'cut' as const)
-  if (report === 'cut') return refuseReport(400)
-  if (report === undefined) return refuseReport(413, { Connection: 'close' })
-  const base = { at: deps.now(), mac, ...ipOf(peer) }
-  const holder = findOtherHolder(deps, mac, peer)
-  if (holder) {
-    deps.emit({ ...base, kind: 'dropped', detail: { reason: `up was told by ${peer}, but ${mac} has the address ${holder}`, path: `up/${mac}` } })
-    return refuseReport(403)
-  }
-  const text = printableStart(report)
-  deps.emit({ ...base, kind: 'up', detail: { via: 'http', ...(text && { report: text }) } })
-  return new Response(null, { status: 204 })
-}
-
-const refuseReport = (status: number, headers?: Record<string, string>): Response => responseOf(emptyReply(status, headers))
-
-/** The address that this MAC holds by a lease in force, when the caller is not there. No proof of identity, only a guard against mistakes. */
-function findOtherHolder({ leases, now }: AppDeps, mac: Mac, peer: string): string | undefined {
-  const lease = leases.findByMac(mac)
-  if (lease?.state !== 'bound' || lease.expiresAt * 1000 <= now() || lease.ip === peer) return undefined
-  // A station with leases on several networks: any of them will do.
-  return leases.findMac(peer as Ipv4) === mac ? undefined : lease.ip
-}
-
-/** The body, or undefined when it is bigger than 4 KB. What follows is not read. */
-async function readBounded(c: Context<HttpEnv>): Promise<Uint8Array | undefined> {
-  if (Number(c.req.header('content-length') ?? 0) > maxReportBytes) return undefined
-  const bytes = new Uint8Array(maxReportBytes)
-  let length = 0
-  const reader = c.req.raw.body?.getReader()
-  for (let piece = await reader?.read(); piece && !piece.done; piece = await reader?.read()) {
-    if (length + piece.value.length > maxReportBytes) {
-      await reader?.cancel()
-      return undefined
-    }
-    bytes.set(piece.value, length)
-    length += piece.value.length
-  }
-  return bytes.subarray(0, length)
-}
-
-/** The first line of a report, at most 200 characters, if it is printable: for people who read the trace. */
-function printableStart(report: Uint8Array): string {
-  const line = new TextDecoder('latin1').decode(report.subarray(0, 200)).split(/\r?\n/, 1)[0] ?? ''
-  return isPrintable(line) ? line.trim() : ''
+  if (name === undefined || !isReportName(name)) return responseOf(emptyReply(name === undefined ? 404 : 405, { Allow: 'GET, HEAD' }))
+  return receiveReport(deps, c, name)
 }

@@ -15,6 +15,7 @@ import { listRecipes, readRecipe } from '../ipxe/recipe-file.ts'
 import { formatRecipeQuery, parseRecipeQuery } from '../ipxe/recipe-url.ts'
 import { binDirs, mediaOf } from '../ipxe/target.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
+import { checkBody, readBody } from './body.ts'
 import type { HttpEnv } from './caller.ts'
 import { streamBuild } from './ipxe-log.ts'
 import type { Right, Rights } from './rights.ts'
@@ -22,7 +23,6 @@ import type { Right, Rights } from './rights.ts'
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
 
 const base = '/api/v1/ipxe'
-const bodyLimit = 1 << 20
 
 const names = z.array(z.string().max(120)).min(1).max(16)
 const buildShape = z.strictObject({
@@ -59,18 +59,18 @@ export function addIpxeApi(app: Hono<HttpEnv>, tools: IpxeTools, rights: Rights)
     json(artifacts.diff(await artifacts.show(part(c, 'id')), await artifacts.show(part(c, 'other')))),
   )
   route('POST', '/artifacts/:id/publish', 'admin', async (c) => {
-    const body = check(z.strictObject({ names: names.optional() }), await readBody(c))
+    const body = checkBody(z.strictObject({ names: names.optional() }), await readBody(c))
     return json(await publisher.publish(await artifacts.show(part(c, 'id')), body.names))
   })
   route('POST', '/artifacts/:id/patch', 'admin', async (c) => {
-    const { script, trust, publish } = check(patchShape, await readBody(c))
+    const { script, trust, publish } = checkBody(patchShape, await readBody(c))
     const change = { ...(script === undefined ? {} : { script }), ...(trust === undefined ? {} : { trust }) }
     const patched = await patchArtifact(artifacts, await artifacts.show(part(c, 'id')), change, tools.now)
     if (publish !== false) await publisher.publish(patched, publish === true ? undefined : publish)
     return json(viewArtifact(patched), 201, { Location: artifactUrl(patched) })
   })
   route('POST', '/prune', 'admin', async (c) => {
-    const { keep } = check(z.strictObject({ keep: z.number().int().min(0).max(10_000).default(20) }), await readBody(c))
+    const { keep } = checkBody(z.strictObject({ keep: z.number().int().min(0).max(10_000).default(20) }), await readBody(c))
     return json(await artifacts.prune(keep, await publisher.inUse()))
   })
 
@@ -82,11 +82,11 @@ export function addIpxeApi(app: Hono<HttpEnv>, tools: IpxeTools, rights: Rights)
   route('GET', '/options', 'read', (c) => listOptions(tools, c))
   route('GET', '/recipes', 'read', async () => json(await listRecipes(tools.recipesFolder)))
   route('GET', '/recipe', 'read', (c) => json(viewRecipe(parseRecipeQuery(queryOf(c)))))
-  route('POST', '/recipe', 'read', async (c) => json(viewRecipe(await recipeOf(tools, c, check(buildShape, await readBody(c))))))
+  route('POST', '/recipe', 'read', async (c) => json(viewRecipe(await recipeOf(tools, c, checkBody(buildShape, await readBody(c))))))
 }
 
 async function startBuild(tools: IpxeTools, c: Context<HttpEnv>): Promise<Response> {
-  const body = check(buildShape, await readBody(c))
+  const body = checkBody(buildShape, await readBody(c))
   const build = tools.builds.start(await recipeOf(tools, c, body), body.publish)
   return json(viewBuild(build), 202, { Location: `${base}/builds/${build.id}` })
 }
@@ -99,33 +99,6 @@ async function recipeOf(tools: IpxeTools, c: Context<HttpEnv>, { recipe, over }:
 }
 
 const queryOf = (c: Context<HttpEnv>): string => new URL(c.req.url).search.slice(1)
-
-async function readBody(c: Context<HttpEnv>): Promise<unknown> {
-  const type = c.req.header('content-type')
-  if (Number(c.req.header('content-length') ?? 0) > bodyLimit) throw new InputError('body-too-long', `a body has up to ${bodyLimit} bytes`)
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of c.req.raw.body ?? []) {
-    size += chunk.length
-    if (size > bodyLimit) throw new InputError('body-too-long', `a body has up to ${bodyLimit} bytes`)
-    chunks.push(chunk)
-  }
-  if (size === 0) return {}
-  // A page of another site can send a form or plain text without asking, but not this type.
-  if (!type?.startsWith('application/json')) throw new InputError('body-type', 'a body is application/json')
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
-  } catch (cause) {
-    throw new InputError('body-bad', 'the body is no JSON', {}, { cause })
-  }
-}
-
-function check<T>(shape: z.ZodType<T>, value: unknown): T {
-  const result = shape.safeParse(value)
-  if (result.success) return result.data
-  const [issue] = result.error.issues
-  throw new InputError('body-bad', issue?.message ?? 'is not understood', { path: issue?.path.map(String).join('.') || 'body' })
-}
 
 async function listOptions({ sources }: IpxeTools, c: Context<HttpEnv>): Promise<Response> {
   const { source: name, binDir: folder = 'bin' } = c.req.query()

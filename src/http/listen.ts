@@ -39,6 +39,8 @@ export type HttpOptions = {
   readonly address: string
   /** 0: any free one. */
   readonly port: number
+  /** Where the configuration has address and port; `http` when absent. */
+  readonly section?: 'http' | 'packages'
   readonly limits?: Partial<HttpLimits>
 }
 
@@ -49,7 +51,7 @@ export type HttpServer = {
 }
 
 /** Listens. Rejects with ConflictError `port-taken`, OutsideError `port-denied` or InputError `http-address`. */
-export async function startHttp({ app, address, port, limits: given }: HttpOptions): Promise<HttpServer> {
+export async function startHttp({ app, address, port, section = 'http', limits: given }: HttpOptions): Promise<HttpServer> {
   const limits = { ...defaultLimits, ...given }
   // HTTP/1.0 clients may come without a Host header: then the name is ours.
   const byHono = getRequestListener(app.fetch as Parameters<typeof getRequestListener>[0], { hostname: 'localhost' })
@@ -69,14 +71,16 @@ export async function startHttp({ app, address, port, limits: given }: HttpOptio
     },
   )
   server.maxConnections = limits.connections
+  // Lore: busybox nc ends its side of the connection when it has sent all (a saved overlay); Node would then close before it has answered.
+  Object.assign(server, { httpAllowHalfOpen: true })
   limitCallers(server, limits.connectionsPerAddress)
-  await listen(server, address, port)
+  await listen(server, address, port, section)
   return { port: (server.address() as AddressInfo).port, stop: () => stop(server, limits.graceMs) }
 }
 
-function listen(server: Server, address: string, port: number): Promise<void> {
+function listen(server: Server, address: string, port: number, section: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException): void => reject(explainListenError(error, address, port))
+    const fail = (error: NodeJS.ErrnoException): void => reject(explainListenError(error, address, port, section))
     server.once('error', fail)
     server.listen({ host: address, port, backlog: 1024 }, () => {
       server.off('error', fail)
@@ -87,10 +91,12 @@ function listen(server: Server, address: string, port: number): Promise<void> {
   })
 }
 
-const otherPort = 'choose another port with --http.port, BIVOUAC_HTTP_PORT or http.port in the configuration'
+const otherPortOf = (section: string): string =>
+  `choose another port with --${section}.port, BIVOUAC_${section.toUpperCase()}_PORT or ${section}.port in the configuration`
 
 /** What went wrong and what to do, from Node's error. */
-export function explainListenError(error: NodeJS.ErrnoException, address: string, port: number): BivouacError {
+export function explainListenError(error: NodeJS.ErrnoException, address: string, port: number, section = 'http'): BivouacError {
+  const otherPort = otherPortOf(section)
   const where = `${address}:${port}`
   if (error.code === 'EADDRINUSE') {
     return new ConflictError(
@@ -111,7 +117,7 @@ export function explainListenError(error: NodeJS.ErrnoException, address: string
   }
   if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND' || error.code === 'EAI_AGAIN' || error.code === 'EINVAL') {
     const help = `no interface of this machine has the address ${address} ("ip -br address" lists them; 0.0.0.0 means all)`
-    return new InputError('http-address', `HTTP cannot listen on ${where}: ${help}`, { path: 'http.address' }, { cause: error })
+    return new InputError('http-address', `HTTP cannot listen on ${where}: ${help}`, { path: `${section}.address` }, { cause: error })
   }
   return new OutsideError('http-listen', `HTTP cannot listen on ${where}: ${error.message}`, false, { cause: error })
 }

@@ -87,20 +87,23 @@ function renderRows(stations: readonly StationView[]): Html {
   return html`${stations.map(renderRow)}`
 }
 
-function renderRow({ name, macs, address, profile, lastAt, step, ...boot }: StationView): Html {
+function renderRow({ name, macs, address, profile, lastAt, step, reason, report, ...boot }: StationView): Html {
   const seen = lastAt === null ? '' : html`<time datetime="${new Date(lastAt).toISOString()}">${new Date(lastAt).toISOString()}</time>`
   const reached = step === null ? 0 : bootSteps.indexOf(step) + 1
-  return html`<tr class="${stateOf({ step, ...boot })}"><th scope="row">${name ?? 'no record'}</th><td>${macs.join(' ')}</td><td>${address ?? ''}</td><td>${profile ?? ''}</td><td><progress max="${bootSteps.length}" value="${reached}"></progress> ${describe({ step, ...boot })}</td><td>${seen}</td></tr>
+  const release = typeof report?.release === 'string' ? html` <small>${report.release}</small>` : ''
+  const why = reason === null ? '' : html`<br><small>${reason}</small>`
+  return html`<tr class="${stateOf({ step, reason, ...boot })}"><th scope="row">${name ?? 'no record'}</th><td>${macs.join(' ')}</td><td>${address ?? ''}</td><td>${profile ?? ''}</td><td><progress max="${bootSteps.length}" value="${reached}"></progress> ${describe({ step, reason, ...boot })}${release}${why}</td><td>${seen}</td></tr>
 `
 }
 
-type Progress = Pick<StationView, 'step' | 'due' | 'missing' | 'isUp'>
+type Progress = Pick<StationView, 'step' | 'due' | 'missing' | 'isUp' | 'reason'>
 
-const stateOf = ({ isUp, missing, step }: Progress): string => (missing ? 'missing' : isUp ? 'up' : step ? 'booting' : 'unseen')
+const stateOf = ({ isUp, missing, step, reason }: Progress): string =>
+  missing || (isUp && reason !== null) ? 'missing' : isUp ? 'up' : step ? 'booting' : 'unseen'
 
-function describe({ step, due, missing, isUp }: Progress): string {
+function describe({ step, due, missing, isUp, reason }: Progress): string {
   if (missing) return `${step ?? ''}, but ${missing} never came`
-  if (isUp) return 'up'
+  if (isUp) return reason === null ? 'up' : 'up, but'
   return step ? `${step}${due ? `, next ${due}` : ''}` : 'not seen'
 }
 

@@ -3,7 +3,6 @@
 import type { Context } from 'hono'
 import { mayDo, type Operator, type Role } from '../store/token.ts'
 import { callOf, type HttpEnv, isLocalCaller, peerOf } from './caller.ts'
-import type { AppDeps } from './deps.ts'
 import { refuse } from './problem.ts'
 
 /** Which role a route needs; `read` is given to this very machine without a token. */
@@ -21,8 +20,14 @@ export type Rights = {
   readonly nameOf: (c: Context<HttpEnv>) => string
 }
 
+export type RightsDeps = {
+  /** Whose token is this? Compares hashes; never throws for a wrong one. */
+  readonly verifyToken: (token: string) => Operator | undefined | Promise<Operator | undefined>
+  readonly now: () => number
+}
+
 /** One keeper for the whole app: wrong tokens count together, whatever the route. */
-export function createRights({ verifyToken, now }: Pick<AppDeps, 'verifyToken' | 'now'>): Rights {
+export function createRights({ verifyToken, now }: RightsDeps): Rights {
   const buckets = new Map<string, Bucket>()
   const operators = new WeakMap<Request, Operator>()
 

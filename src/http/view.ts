@@ -2,6 +2,7 @@
 import type { Mac } from '../boot/address.ts'
 import type { BootEvent, BootStep } from '../boot/event.ts'
 import { type Boot, findSkipped, splitBoots } from '../boot/progress.ts'
+import { describeSequence, type SequenceStep } from '../boot/sequence.ts'
 import type { Records, Station } from '../boot/record.ts'
 import type { Lease } from '../store/port.ts'
 
@@ -14,6 +15,12 @@ export type BootView = {
   readonly due: readonly BootStep[]
   readonly missing: BootStep | null
   readonly trouble: readonly BootEvent[]
+  /** Why it is not up, or what is wrong though it is. */
+  readonly reason: string | null
+  /** The same boot in the ten steps of the owner's document. */
+  readonly sequence: readonly SequenceStep[]
+  /** What the station said of itself, when it came up. */
+  readonly report: BootEvent['detail'] | null
 }
 
 export function viewBoot(boot: Boot): BootView {
@@ -21,7 +28,19 @@ export function viewBoot(boot: Boot): BootView {
   const steps = [...boot.seen]
     .map(([step, event]) => ({ step, at: event.at, afterMs: event.at - startedAt, event }))
     .sort((one, other) => one.at - other.at)
-  return { startedAt, lastAt, isUp, steps, due, missing: findSkipped(boot) ?? null, trouble }
+  const report = boot.report?.detail ?? null
+  return {
+    startedAt,
+    lastAt,
+    isUp,
+    steps,
+    due,
+    missing: findSkipped(boot) ?? null,
+    trouble,
+    reason: boot.reason ?? null,
+    sequence: describeSequence(boot),
+    report,
+  }
 }
 
 export type LeaseView = Omit<Lease, 'expiresAt'> & { readonly expiresAt: number | null }
@@ -43,6 +62,10 @@ export type StationView = {
   readonly due: BootStep | null
   readonly missing: BootStep | null
   readonly isUp: boolean
+  /** Why it is not up, or what is wrong though it is. */
+  readonly reason: string | null
+  /** What it said of itself in its last boot. */
+  readonly report: BootEvent['detail'] | null
 }
 
 /** All records, in their order, then the MACs without one, the last seen first. */
@@ -88,6 +111,8 @@ function viewStation(
     due: boot?.due[0] ?? null,
     missing: (boot && findSkipped(boot)) ?? null,
     isUp: boot?.isUp ?? false,
+    reason: boot?.reason ?? null,
+    report: boot?.report?.detail ?? null,
   }
 }
 

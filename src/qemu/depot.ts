@@ -1,12 +1,14 @@
-// A depot of its own for one virtual station: the stand-in release, a record, a profile, an overlay, a key. Used by lab and test/qemu.
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+// A depot of its own for one virtual station: the stand-in release, a record, a profile, a layer, a repository, a key. Used by lab and test/qemu.
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type TarMember, writeTar } from '../alpine/tar-write.ts'
 import { findMac, formatMacHyphen, type Mac } from '../boot/address.ts'
+import { exampleKeyName, examplePackage, makeExampleRepository } from './package.ts'
 import { buildStandIn, type StandIn, type StandInOptions } from './release.ts'
 
 export const standInRelease = 'stand-in/x86_64'
+const repository = 'apk/stand-in/main'
 
 /** Makes or renews the depot in `folder`. Throws MissingError with what to install. */
 export async function makeDepot(options: StandInOptions & { readonly mac: Mac; readonly hostname: string }): Promise<StandIn> {
@@ -17,9 +19,18 @@ export async function makeDepot(options: StandInOptions & { readonly mac: Mac; r
   }
   mkdirSync(join(folder, 'releases/stand-in'), { recursive: true })
   const release = await buildStandIn({ ...options, folder: join(folder, 'releases', standInRelease) })
-  write(`configs/${formatMacHyphen(mac)}.tar.gz`, packOverlay(hostname))
+  // Of an earlier Bivouac: it would be laid over the layer.
+  rmSync(join(folder, `configs/${formatMacHyphen(mac)}.tar.gz`), { force: true })
   write(`stations/${hostname}.yaml`, `macs: ["${mac}"]\nhostname: ${hostname}\nprofile: stand-in\n`)
-  write('profiles/stand-in.yaml', standInProfile)
+  write('profiles/stand-in.yaml', `${standInProfile}layers: [stand-in]\nrepositories: [${repository}]\n`)
+  write('overlays/stand-in/layer.yaml', `packages: [${examplePackage}]\nkeys: [${exampleKeyName}]\n`)
+  write('overlays/stand-in/etc/motd.ejs', 'Welcome to <%= it.station.hostname %>.\n')
+  if (!existsSync(join(folder, `overlays/stand-in/${exampleKeyName}`))) {
+    const { files, publicKey } = makeExampleRepository()
+    for (const [name, bytes] of files) write(`${repository}/x86_64/${name}`, bytes)
+    // Last: it says that the rest is whole.
+    write(`overlays/stand-in/${exampleKeyName}`, publicKey)
+  }
   write('sshkeys.pub', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA nobody@stand-in\n')
   return release
 }

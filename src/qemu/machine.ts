@@ -28,6 +28,8 @@ export type MachineOptions = {
   readonly cards: readonly Card[]
   /** A folder of this machine's own, for its firmware variables; made when absent. */
   readonly folder: string
+  /** A stick (a plain disk) or a CD that it may start from. */
+  readonly medium?: { readonly file: string; readonly kind: 'stick' | 'cd' }
   readonly memoryMiB?: number
   /** `kvm` only where /dev/kvm runs firmware: nested virtual machines often cannot. */
   readonly accel?: 'tcg' | 'kvm'
@@ -63,6 +65,7 @@ export function machineArguments(options: MachineOptions, uefi?: UefiFirmware): 
     ['-device', 'virtio-rng-pci'],
     ['-chardev', 'socket,id=control,fd=3', '-mon', 'chardev=control,mode=control'],
     ...(uefi ? uefiArguments(uefi, firmware) : []),
+    ...(options.medium ? [mediumArguments(options.medium)] : []),
     ...cards.map((card, index) => cardArguments(card, index, firmware)),
     ...(options.identity ? [identityArguments(options.identity)] : []),
     ...(direct ? [['-kernel', direct.kernel, '-initrd', direct.initramfs, '-append', direct.line]] : []),
@@ -80,6 +83,12 @@ function uefiArguments({ code, variables }: UefiFirmware, firmware: MachineFirmw
     flag('IPv6Support', 'n'),
     ...(firmware === 'uefi-http' ? [flag('IPv4PXESupport', 'n')] : []),
   ]
+}
+
+// Lore: kernels for virtual machines have no driver for q35's AHCI, so that a CD is only for BIOS machines, and a stick is a virtio disk.
+function mediumArguments({ file, kind }: NonNullable<MachineOptions['medium']>): string[] {
+  const drive = `file=${escapeComma(file)},format=raw,readonly=on`
+  return ['-drive', kind === 'cd' ? `${drive},media=cdrom,if=ide` : `${drive},if=virtio`]
 }
 
 /** Does the card bring a boot ROM of its own? */

@@ -1,7 +1,7 @@
 // The stand-in release: kernel, small initramfs and modloop that behave towards a boot server as Alpine does, made from what the
 // host has. For `bivouac try` and tests where no Alpine is at hand. The one thing it will never be is a usable system.
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { type CpioEntry, packCpio } from '../alpine/cpio.ts'
@@ -22,12 +22,10 @@ export type StandIn = {
 export type StandInOptions = { readonly folder: string; readonly cache: string; readonly tell?: (line: string) => void }
 
 const assets = join(import.meta.dirname, '../../assets/stand-in')
-const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs']
+const inInitramfs = ['virtio_pci', 'virtio_net', 'e1000', 'virtio_rng', 'af_packet', 'loop', 'squashfs', 'virtio_blk', 'ata_piix', 'sr_mod', 'isofs']
 const inModloop = ['overlay', 'loop', 'squashfs']
-const applets =
-  'sh mount insmod ls cat grep tr basename dirname ip ifconfig udhcpc awk sleep wget tar hostname uname mkdir chmod rm cut dmesg sync poweroff reboot'.split(
-    ' ',
-  )
+// `init` is the kernel's to start; the others lie beside it, and later in the station's root.
+const scripts = readdirSync(assets).filter((name) => name !== 'init')
 
 /**
  * Builds the stand-in release into `folder`, or takes the one that is there if kernel, busybox and our own files are still the same.
@@ -83,14 +81,23 @@ export function packInitramfs(busybox: Uint8Array, { modules }: ModuleSet): Uint
   const entries: CpioEntry[] = [
     ...folders,
     { kind: 'device', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
-    file('bin/busybox', 0o755, busybox),
-    ...applets.map((name): CpioEntry => ({ kind: 'link', path: `bin/${name}`, target: 'busybox' })),
+    file('bin/busybox', 0o755, renameWget(busybox)),
+    { kind: 'link', path: 'bin/sh', target: 'busybox' },
     file('init', 0o755, readFileSync(join(assets, 'init'))),
-    file('bin/lease', 0o755, readFileSync(join(assets, 'lease'))),
+    ...scripts.map((name) => file(`lib/stand-in/${name}`, 0o755, readFileSync(join(assets, name)))),
     ...modules.map((one) => file(pathOf(one), 0o644, one.bytes)),
     file('lib/modules/order', 0o644, Buffer.from(order)),
   ]
   return gzipSync(packCpio(entries), { level: 6 })
+}
+
+// Lore: wget of Debian's busybox 1.35 dies of `-T`, which Alpine's takes, and its shell prefers applets over files of the same name. The table of
+// names is searched by their order, which `wgex` keeps.
+function renameWget(busybox: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(busybox)
+  const at = bytes.indexOf('\0wget\0which\0', 0, 'latin1')
+  if (at >= 0) bytes.write('wgex', at + 1, 'latin1')
+  return bytes
 }
 
 /** Laid out as Alpine's: `modules/<kernel>/…`, so that the init can check that it is the right one. */
@@ -106,6 +113,7 @@ async function buildModloop(mksquashfs: string, folder: string, kernel: Kernel):
 
 function fingerprintOf(kernel: Kernel, busybox: string): string {
   const hash = createHash('sha256').update(`${kernel.version} ${kernel.image} ${findTool('mksquashfs') ?? 'no modloop'}`)
-  for (const path of [busybox, join(assets, 'init'), join(assets, 'lease'), import.meta.filename]) hash.update(readFileSync(path))
+  const own = ['init', ...scripts].map((name) => join(assets, name))
+  for (const path of [busybox, ...own, import.meta.filename]) hash.update(readFileSync(path))
   return hash.digest('hex')
 }

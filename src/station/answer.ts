@@ -4,8 +4,12 @@ import type { Mac } from '../boot/address.ts'
 import type { Client, Facts } from '../boot/client.ts'
 import { type Decision, decide } from '../boot/decide.ts'
 import type { Emit } from '../boot/event.ts'
-import type { Records, Site, Station } from '../boot/record.ts'
+import { chooseProfile } from '../boot/match.ts'
+import type { Profile, Records, Site, Station } from '../boot/record.ts'
 import type { LoaderLibrary } from '../ipxe/library.ts'
+import type { Composer } from '../overlay/composition.ts'
+import type { Additions } from '../release/addition.ts'
+import { createOverlays } from './composed.ts'
 import { createExplainer, type ExplainAsk, type Explanation, type PlaceFinder } from './explain.ts'
 import { createLooks } from './look.ts'
 import { type Maybe, onward } from './maybe.ts'
@@ -13,6 +17,7 @@ import type { GatePlan } from './plan.ts'
 import { createPlanner } from './planner.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
+import { createRecent } from './recent.ts'
 import type { Scripts } from './script.ts'
 import { createShelf, type OverlaySearch } from './shelf.ts'
 
@@ -23,7 +28,8 @@ export type Gate = {
   readonly plan: (mac: Mac, facts: Facts, chosen?: string) => Maybe<GatePlan>
   /** The same for somebody whose MAC is not known: the default profile with the default overlay, or undefined when that cannot be served. */
   readonly planForAnybody: (facts: Facts) => Maybe<GatePlan | undefined>
-  readonly findOverlay: (mac: Mac) => Maybe<OverlaySearch>
+  /** The overlay of the profile that `isProfile` knows (its ticket's), else of the one that the last script of this MAC booted, else of its own. */
+  readonly findOverlay: (mac: Mac, isProfile?: (name: string) => boolean) => Maybe<OverlaySearch>
   /** An overlay by its own path (`configs/default.tar.gz`), checked. */
   readonly checkOverlay: (path: string) => Maybe<OverlaySearch>
   /** Does everybody get an overlay, whatever the MAC? For a script in which the station itself fills in its MAC. */
@@ -47,21 +53,56 @@ export type GateOptions = {
   readonly emit: Emit
   /** Where a station would ask, for `explain`. */
   readonly findPlace?: PlaceFinder
+  /** What makes overlays of layers; without it whoever names layers gets none. */
+  readonly composer?: Pick<Composer, 'compose'>
+  /** Packs additions to the initramfs. */
+  readonly additions?: Pick<Additions, 'find'>
+  /** Do scripts carry tickets? For `explain`. */
+  readonly hasTickets?: boolean
   /** How long a look at the depot is believed. */
   readonly revalidateMs?: number
 }
 
+const leastBooted = 10_240
+
 export function createGate(options: GateOptions): Gate {
   const { depot, records, site, loaders, presence, now, emit, revalidateMs = 100 } = options
   const shelf = createShelf({ depot, now, revalidateMs })
-  const planner = createPlanner({ shelf, looks: createLooks({ depot, now, revalidateMs }), records, site })
+  const overlays = createOverlays(options.composer)
+  const { additions } = options
+  const planner = createPlanner({ shelf, overlays, looks: createLooks({ depot, now, revalidateMs }), ...(additions && { additions }), records, site })
+  const bootedBy = createRecent<{ readonly name: string; readonly facts: Facts }>(leastBooted)
   const quiet = createQuiet({ now, everyMs: 60_000 })
   const hasLoader = (file: string): boolean => loaders.find(file) !== undefined
-  const findOverlay = (mac: Mac): Maybe<OverlaySearch> => shelf.find(mac, records().stationByMac.get(mac))
+
+  function findOverlay(mac: Mac, isProfile?: (name: string) => boolean): Maybe<OverlaySearch> {
+    const all = records()
+    const station = all.stationByMac.get(mac)
+    return onward(shelf.find(mac, station), (archive) => {
+      const profile = findBooted(mac, all, isProfile)
+      // Which release it was may hang on what the station told of itself.
+      const facts = bootedBy.get(mac)?.facts ?? {}
+      return profile?.kind === 'alpine' ? overlays.find({ mac, station, profile, facts, records: all, archive }) : archive
+    })
+  }
+
+  function findBooted(mac: Mac, all: Records, isProfile: ((name: string) => boolean) | undefined): Profile | undefined {
+    const name = isProfile ? [...all.profiles.keys()].find(isProfile) : bootedBy.get(mac)?.name
+    return (name === undefined ? undefined : all.profiles.get(name)) ?? chooseProfile(mac, {}, all, site()).profile
+  }
+
+  /** In a script that the station completes with its own MAC only what everybody gets, and gets without a ticket: nothing that is composed for one. */
+  const isOverlayForAll = (): Maybe<boolean> => {
+    const { profiles, stations } = records()
+    const isComposed =
+      stations.some(({ layers }) => layers.length) || [...profiles.values()].some((one) => one.kind === 'alpine' && one.layers.length)
+    return isComposed ? false : shelf.isForAll()
+  }
 
   function plan(mac: Mac, facts: Facts, chosen?: string): Maybe<GatePlan> {
     return onward(planner.plan(mac, facts, chosen), (planned) => {
       if (planned.broken !== undefined && quiet.mayTell(planned.broken)) tellBroken(mac, planned.broken, planned.plan)
+      if (planned.plan.boot) bootedBy.set(mac, { name: planned.plan.boot.profile.name, facts })
       return planned.plan
     })
   }
@@ -80,7 +121,7 @@ export function createGate(options: GateOptions): Gate {
     planForAnybody: planner.planForAnybody,
     findOverlay,
     checkOverlay: shelf.check,
-    isOverlayForAll: shelf.isForAll,
+    isOverlayForAll,
     forgetOverlay: shelf.forget,
     findStationByUuid: (uuids) => records().stations.find(({ uuid }) => uuid !== undefined && uuids.includes(uuid)),
     records,
@@ -92,6 +133,7 @@ export function createGate(options: GateOptions): Gate {
       site,
       loaders,
       scripts: options.scripts,
+      hasTickets: options.hasTickets === true,
       ...(options.findPlace && { findPlace: options.findPlace }),
     }),
   }

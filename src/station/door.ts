@@ -6,6 +6,7 @@ import type { Content } from '../boot/content.ts'
 import { InputError, MissingError, OutsideError } from '../boot/error.ts'
 import type { BootEvent, Emit, EventKind } from '../boot/event.ts'
 import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
+import type { Additions } from '../release/addition.ts'
 import type { Gate } from './answer.ts'
 import { textContent, wholeContent } from './content.ts'
 import type { Files } from './file.ts'
@@ -16,24 +17,14 @@ import type { GatePlan } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
 import type { Scripts } from './script.ts'
+import { createOverlayDesk } from './overlay-desk.ts'
 import { createPromises } from './promise.ts'
-import type { FoundOverlay, OverlaySearch } from './shelf.ts'
+import type { FoundOverlay } from './shelf.ts'
 import { isLoaderName, stepOf } from './step.ts'
 import { literal, url } from './text.ts'
-import { createRenderer, renderPlan, type ScriptForm } from './view.ts'
-
-/** `name` is decoded and without a query. `range`: only a part is wanted, so a part that ends well counts as the whole. */
-export type DoorRequest = {
-  readonly name: string
-  readonly peer: string
-  readonly via: 'tftp' | 'http'
-  readonly httpBase: string
-  readonly facts?: Facts
-  readonly range?: boolean
-}
-
-/** `done` makes the event of the step; to be called when the last byte is out, with the number of bytes sent. */
-export type Opened = { readonly content: Content; readonly done: (sentBytes: number) => void }
+import { maskTicket, type Tickets } from './ticket.ts'
+import { createRenderer, renderPlan, type ScriptForm, ticketSlot } from './view.ts'
+import type { DoorRequest, Opened, Step, Visit } from './visit.ts'
 
 export type Door = {
   /**
@@ -52,16 +43,26 @@ export type DoorOptions = {
   readonly isBeingBuilt?: (name: string) => boolean
   /** Loaders with a station's own script in them; absent: loaders are served as they are. */
   readonly stationLoaders?: StationLoaders
+  /** Packed additions to the initramfs, by the path that a script names. */
+  readonly additions?: Pick<Additions, 'locate'>
   /** The package server, for what is below `apk/`. */
   readonly packages?: Packages
   readonly presence: Presence
+  /** Made for scripts and asked of who wants a secret overlay. Without them scripts carry none, and what is secret is nobody's. */
+  readonly tickets?: Tickets
+  /** `ticket`: every overlay is given as if it were secret. */
+  readonly overlayAccess?: 'open' | 'ticket'
+  /** Told when an overlay is out whole. */
+  readonly onOverlay?: (mac: Mac, overlay: FoundOverlay) => void
+  /** May this be told, that the peer caused? Absent: always. */
+  readonly mayTell?: (kind: EventKind, peer: string) => boolean
   readonly emit: Emit
   readonly now: () => number
 }
 
 /**
- * Packages and indexes that the depot may not have yet. `path` is as in the URL (`apk/v3.22/main/x86_64/APKINDEX.tar.gz`). Asked first for an index,
- * which changes, and for a package only when the depot has no such file. Throws or rejects with MissingError, OutsideError.
+ * The mirror, for everything below `apk/`; it has its own folder, and what is missing there it may bring. `path` is below the mirror's root
+ * (`v3.22/main/x86_64/APKINDEX.tar.gz`). Throws or rejects with MissingError, OutsideError.
  */
 export type Packages = { readonly open: (path: string) => Maybe<Content> }
 
@@ -70,20 +71,12 @@ export type StationLoaders = {
   readonly open: (name: string, script: string) => Promise<{ readonly bytes: Uint8Array; readonly sha256: string; readonly from: string } | undefined>
 }
 
-/** One request on its way: who it is, and what to say when it is out. */
-type Visit = {
-  readonly request: DoorRequest
-  readonly facts: Facts
-  readonly mac: Mac | undefined
-  readonly ip: Ipv4 | undefined
-  readonly startedAt: number
-}
-type Step = { readonly kind: EventKind; readonly mac?: Mac | undefined; readonly detail?: NonNullable<BootEvent['detail']> }
-
-export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, stationLoaders, packages, presence, emit, now }: DoorOptions): Door {
+export function createDoor(options: DoorOptions): Door {
+  const { gate, scripts, files, loaders, isBeingBuilt, stationLoaders, packages, tickets, overlayAccess = 'open', presence, emit, now } = options
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
   const promises = createPromises({ files, now })
+  const overlays = createOverlayDesk({ gate, files, promises, tickets, access: overlayAccess, onOverlay: options.onOverlay, opened })
 
   function open(request: DoorRequest): Maybe<Opened> {
     const asked = readName(request.name)
@@ -93,7 +86,7 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     if (named && asked.kind !== 'overlay') presence.learn(peer, named)
     const mac = named ?? presence.find(peer)
     const ip = /^[0-9.]{7,15}$/.test(peer) ? (peer as Ipv4) : undefined
-    const visit: Visit = { request, facts: cleanFacts(request.facts), mac, ip, startedAt: now() }
+    const visit: Visit = { request, facts: cleanFacts(request.facts), mac, ip, peer, ticket: asked.ticket, startedAt: now() }
     return orElse(
       () => openAsked(asked, visit),
       (error) => {
@@ -108,7 +101,7 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     if (asked.kind === 'gpxe') return openGpxeScript(visit)
     if (asked.kind === 'station') return openScript(visit, asked.mac, 'ipxe', asked.profile)
     if (asked.kind === 'pxelinux') return openPxelinux(visit, asked)
-    if (asked.kind === 'overlay') return openOverlay(visit, asked.mac, () => gate.findOverlay(asked.mac))
+    if (asked.kind === 'overlay') return overlays.openOwn(visit, asked.mac)
     return openFile(visit, asked.path, asked.mac)
   }
 
@@ -126,6 +119,7 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     return onward(mac ? gate.plan(mac, visit.facts) : gate.planForAnybody(visit.facts), (plan) => {
       if (!plan) return openBootScript(visit, 'gpxe')
       if (plan.boot?.overlay === undefined) return openPlan(visit, plan, mac, 'gpxe')
+      if (overlayAccess === 'ticket') return openBootScript(visit, 'gpxe')
       return onward(gate.isOverlayForAll(), (isForAll) => (isForAll ? openPlan(visit, plan, mac, 'gpxe') : openBootScript(visit, 'gpxe')))
     })
   }
@@ -135,15 +129,16 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
   }
 
   function openPlan(visit: Visit, plan: GatePlan, mac: Mac | undefined, form: ScriptForm, root?: string): Maybe<Opened> {
-    const ask = { httpBase: visit.request.httpBase, form, ...(mac && { mac }), ...(root !== undefined && { root }) }
-    const script = render(plan, ask)
+    const slot = tickets && mac && plan.overlay ? { ticket: ticketSlot } : {}
+    const script = render(plan, { httpBase: visit.request.httpBase, form, ...(mac && { mac }), ...(root !== undefined && { root }), ...slot })
     const { profile, boots, refused } = script
     if (refused !== undefined && quiet.mayTell(`refused ${mac} ${refused}`))
       tell(visit, 'script-refused', mac, { profile: plan.profile.name, reason: refused })
     const offers = script.offers.join(',')
     const step: Step = { kind: 'script', mac, detail: { profile, boots, ...(offers && { offers }) } }
     const promised = mac && boots && plan.overlay ? promises.make(mac, plan.overlay) : undefined
-    return onward(promised, () => opened(visit, script.content, step))
+    const text = (): Content => (script.fill && tickets && mac ? script.fill(tickets.issue(mac, visit.peer, profile)) : script.content)
+    return onward(promised, () => opened(visit, text(), step))
   }
 
   /** A file of the depot goes first: it is the operator's, or PXE Pilot's link. */
@@ -165,47 +160,10 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     return visit.mac
   }
 
-  function openOverlay(visit: Visit, mac: Mac | undefined, search: () => Maybe<OverlaySearch>): Maybe<Opened> {
-    return onward(search(), (overlay) =>
-      'missing' in overlay
-        ? openPromised(visit, mac, new MissingError('overlay-missing', overlay.missing))
-        : orElse(
-            () => openFound(visit, mac, overlay, search),
-            (error) => openPromised(visit, mac, error as Error),
-          ),
-    )
-  }
-
-  function openFound(visit: Visit, mac: Mac | undefined, overlay: FoundOverlay, search: () => Maybe<OverlaySearch>, attempt = 0): Maybe<Opened> {
-    return onward(files.open(overlay.path), (content) => {
-      if (content.etag.split('#', 1)[0] === overlay.identity) return opened(visit, content, overlayStep(overlay, mac))
-      // The file changed between the look through it and now: nothing goes out that was not looked through.
-      content.close()
-      gate.forgetOverlay(overlay.path)
-      if (attempt >= 5) throw new OutsideError('file-changed', `${overlay.path} changes faster than it can be read`, true)
-      return onward(search(), (next) => {
-        if ('missing' in next) throw new MissingError('overlay-missing', next.missing)
-        return openFound(visit, mac, next, search, attempt + 1)
-      })
-    })
-  }
-
-  /** A file that is just being written, or was taken away a moment ago: the station gets what its script promised, for without it it comes up open. */
-  function openPromised(visit: Visit, mac: Mac | undefined, error: Error): Opened {
-    const kept = mac && promises.keep(mac)
-    if (!kept) throw error
-    const step = overlayStep(kept.overlay, mac)
-    return opened(visit, kept.content, { ...step, detail: { ...step.detail, promised: error.message } })
-  }
-
-  const overlayStep = ({ path, from, report }: FoundOverlay, mac: Mac | undefined): Step => ({
-    kind: 'overlay',
-    mac,
-    detail: { path, from, ...(report.warnings.length && { warnings: report.warnings.map(({ code }) => code).join(',') }) },
-  })
-
   function openFile(visit: Visit, path: string, named?: Mac): Maybe<Opened> {
-    if (/^configs\/.+\.gz$/.test(path)) return openOverlay(visit, visit.mac, () => gate.checkOverlay(path))
+    if (/^configs\/.+\.gz$/i.test(path)) return overlays.openByPath(visit, path)
+    const addition = options.additions?.locate(path)
+    if (addition !== undefined) return onward(files.openOutside(addition), (content) => opened(visit, content, undefined))
     const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined
     const loader = loaderName === undefined ? undefined : loaders.find(loaderName)
     if (!loader && loaderName !== undefined && isBeingBuilt?.(loaderName))
@@ -217,27 +175,23 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
     }
     const kind = stepOf(path, gate.records())
-    return onward(openStored(path, kind), (content) => opened(visit, content, kind && { kind }))
+    return onward(openStored(path), (content) => opened(visit, content, kind && { kind }))
   }
 
-  function openStored(path: string, kind: EventKind | undefined): Maybe<Content> {
+  function openStored(path: string): Maybe<Content> {
     if (!packages || !path.startsWith('apk/')) return files.open(path)
     checkServed(path)
-    if (kind === 'index') return packages.open(path)
-    return orElse(
-      () => files.open(path),
-      (error) => {
-        if (!(error instanceof MissingError)) throw error
-        return packages.open(path)
-      },
-    )
+    return packages.open(path.slice(4))
   }
 
   /** Never another script than the station's: what cannot carry it is refused. */
   function openStationLoader(from: StationLoaders, visit: Visit, loader: Loader, mac: Mac): Maybe<Opened> {
     const name = loader.depotPath?.replace(/^ipxe\//, '') ?? ''
     return onward(gate.plan(mac, visit.facts), async (plan) => {
-      const { text } = renderPlan(plan, { httpBase: visit.request.httpBase, form: 'ipxe', mac }, scripts)
+      // Each ticket makes another loader, which takes a while to pack: so only where the overlay is not to be had without.
+      const isTicketed = plan.overlay && (plan.overlay.isSecret || overlayAccess === 'ticket')
+      const ticket = tickets && isTicketed ? { ticket: tickets.issueSame(mac, visit.peer, plan.profile.name) } : {}
+      const { text } = renderPlan(plan, { httpBase: visit.request.httpBase, form: 'ipxe', mac, ...ticket }, scripts)
       const script = scripts.render('loader.ipxe', { mac, script: literal(text.replace(/^#![^\n]*\n/, '').trimEnd()) })
       const made = await from.open(name, script).catch((error: unknown) => {
         if (error instanceof InputError)
@@ -272,20 +226,26 @@ export function createDoor({ gate, scripts, files, loaders, isBeingBuilt, statio
     }
   }
 
-  function tell({ request, ip }: Visit, kind: EventKind, mac: Mac | undefined, detail: NonNullable<BootEvent['detail']>): void {
-    const file = request.name.replace(/[^ -~]+/g, '?').slice(0, 200)
+  function tell({ request, ip, peer }: Visit, kind: EventKind, mac: Mac | undefined, detail: NonNullable<BootEvent['detail']>): void {
+    if (options.mayTell?.(kind, peer) === false) return
+    const file = maskTicket(request.name)
+      .replace(/[^ -~]+/g, '?')
+      .slice(0, 200)
     emit({ at: now(), kind, ...(mac && { mac }), ...(ip && { ip }), detail: { file, via: request.via, ...detail } })
   }
 
   function tellMissing(error: unknown, asked: Asked, visit: Visit, peer: string): void {
     // pxelinux asks for a dozen names in turn; only the last is worth a word.
     if (!(error instanceof MissingError) || (asked.kind === 'pxelinux' && asked.key?.by !== 'default')) return
-    const kind = error.code === 'overlay-missing' ? 'overlay-missing' : error.code === 'script-refused' ? 'script-refused' : 'file-missing'
+    const kind = refusals.find((one) => one === error.code) ?? 'file-missing'
     if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: error.message })
   }
 
   return { open }
 }
+
+/** Codes that are the kinds of their events too. */
+const refusals = ['overlay-missing', 'overlay-refused', 'script-refused'] as const
 
 /** Lore: boards without a UUID of their own report one of zeros or ones; it must not make them one station. */
 function cleanFacts({ uuid, ...facts }: Facts = {}): Facts {

@@ -10,6 +10,7 @@ import type { Records, Site, Station } from '../boot/record.ts'
 import type { Loader, LoaderLibrary } from '../ipxe/library.ts'
 import type { GatePlan } from './plan.ts'
 import type { Maybe } from './maybe.ts'
+import { explainRepositories } from './repository.ts'
 import type { Scripts } from './script.ts'
 import { listOverlayPlaces, type OverlaySearch } from './shelf.ts'
 import { type RenderedScript, renderPlan } from './view.ts'
@@ -73,6 +74,11 @@ export type Explanation = {
         readonly path: string
         readonly from: string
         readonly warnings: readonly { code: string; text: string }[]
+        /** Of a composed one: its layers, the lowest first, and its SHA-256. */
+        readonly layers?: readonly string[]
+        readonly digest?: string
+        /** Given only with the ticket of a boot. */
+        readonly isSecret: boolean
         /** More exact places, where there is none. */
         readonly passed: readonly string[]
       }
@@ -87,6 +93,8 @@ export type ExplainerOptions = {
   readonly site: () => Site
   readonly loaders: LoaderLibrary
   readonly scripts: Scripts
+  /** Do scripts carry tickets? A word stands in its place then. */
+  readonly hasTickets: boolean
   /** Throws InputError for a network that is not there. Absent: no network is known. */
   readonly findPlace?: PlaceFinder
 }
@@ -104,13 +112,13 @@ export function createExplainer(options: ExplainerOptions): (mac: Mac, ask?: Exp
     const stages: readonly Stage[] = ask.stage ? [ask.stage] : ['firmware', 'ipxe', 'bivouac']
     const dhcp = stages.flatMap((stage) => (ask.archs ?? defaultArchs).map((arch) => explainDecision(options, mac, stage, arch, ask)))
     const plan = await options.plan(mac, ask.facts ?? {})
-    const overlay = await options.findOverlay(mac)
+    const overlay = plan.overlay ?? (await options.findOverlay(mac))
     return {
       mac,
       ...(record && { station: record.name }),
       ...(place && { place }),
       dhcp,
-      script: explainScript(plan, mac, ask, options.scripts),
+      script: explainScript(plan, mac, ask, options),
       overlay: explainOverlay(overlay, mac, record),
     }
   }
@@ -163,8 +171,8 @@ function clientOf(mac: Mac, stage: Stage, arch: number, ask: ExplainAsk): Client
   }
 }
 
-function explainScript(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scripts): Explanation['script'] {
-  const rendered = renderOrNothing(plan, mac, ask, scripts)
+function explainScript(plan: GatePlan, mac: Mac, ask: ExplainAsk, options: ExplainerOptions): Explanation['script'] {
+  const rendered = renderOrNothing(plan, mac, ask, options)
   return {
     name: `boot/${mac.replaceAll(':', '-')}.ipxe`,
     profile: rendered?.profile ?? plan.profile.name,
@@ -172,15 +180,15 @@ function explainScript(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scrip
     boots: rendered?.boots ?? false,
     offers: rendered?.offers ?? [],
     ...(plan.boot && { files: plan.boot.files }),
-    why: plan.why,
+    why: [...plan.why, ...explainRepositories(plan.boot)],
     ...(rendered?.refused !== undefined && { refused: rendered.refused }),
     ...(rendered && { text: rendered.text }),
   }
 }
 
-function renderOrNothing(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scripts): RenderedScript | undefined {
+function renderOrNothing(plan: GatePlan, mac: Mac, ask: ExplainAsk, { scripts, hasTickets }: ExplainerOptions): RenderedScript | undefined {
   try {
-    return renderPlan(plan, { httpBase: ask.httpBase ?? defaultBase, form: 'ipxe', mac }, scripts)
+    return renderPlan(plan, { httpBase: ask.httpBase ?? defaultBase, form: 'ipxe', mac, ...(hasTickets && { ticket: 'TICKET' }) }, scripts)
   } catch (error) {
     if (error instanceof MissingError) return undefined
     throw error
@@ -188,13 +196,16 @@ function renderOrNothing(plan: GatePlan, mac: Mac, ask: ExplainAsk, scripts: Scr
 }
 
 function explainOverlay(overlay: OverlaySearch, mac: Mac, station: Station | undefined): Explanation['overlay'] {
-  if (!('path' in overlay)) return overlay
-  const { path, from, report } = overlay
+  if (!('path' in overlay)) return { missing: overlay.missing, ...(overlay.broken !== undefined && { broken: overlay.broken }) }
+  const { path, from, report, layers, digest, isSecret = false } = overlay
   const places = listOverlayPlaces(mac, station)
   return {
     path,
     from,
     warnings: report.warnings,
+    ...(layers && { layers }),
+    ...(digest !== undefined && { digest }),
+    isSecret,
     passed: places.filter((one) => order.indexOf(one.from) < order.indexOf(from)).map((one) => one.path),
   }
 }

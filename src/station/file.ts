@@ -23,6 +23,8 @@ export type FilesOptions = {
   readonly revalidateMs?: number
   /** Big files open at one moment. */
   readonly handlesMax?: number
+  /** What may be served, where the folder is no depot. Throws MissingError. */
+  readonly check?: (path: string) => void
 }
 
 export type Files = {
@@ -37,9 +39,9 @@ export type Files = {
   readonly figures: () => { readonly cachedBytes: number; readonly handles: number }
 }
 
-export function createFiles({ depot, cacheBytes, now = Date.now, revalidateMs = 100, handlesMax = 256 }: FilesOptions): Files {
+export function createFiles({ depot, cacheBytes, now = Date.now, revalidateMs = 100, handlesMax = 256, check }: FilesOptions): Files {
   const cache = createByteCache(cacheBytes)
-  const looks = createLooks({ depot, now, revalidateMs })
+  const looks = createLooks({ depot, now, revalidateMs, ...(check && { check }) })
   const reader = createReader({ cache, handlesMax, openVersion })
 
   function openBy(name: string, look: (name: string) => Maybe<Version>): Maybe<Content> {

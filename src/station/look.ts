@@ -13,6 +13,8 @@ export type LookOptions = {
   readonly now: () => number
   /** How long a look is believed. */
   readonly revalidateMs: number
+  /** Throws MissingError for what is never served; other than a depot's rules for another folder. */
+  readonly check?: (path: string) => void
 }
 
 export type Looks = {
@@ -33,7 +35,7 @@ type Known = { readonly found: Version | MissingError; readonly checkedAt: numbe
 
 const maxKnown = 10_000
 
-export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
+export function createLooks({ depot, now, revalidateMs, check = checkServed }: LookOptions): Looks {
   const known = new Map<string, Known>()
   const running = new Map<string, Promise<Version>>()
 
@@ -41,8 +43,8 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
     // What is remembered was checked; names outside begin with a slash and are not for those who ask by a depot path.
     const version = depotPath.startsWith('/') ? undefined : recall(depotPath)
     if (version) return version
-    checkServed(depotPath)
-    return lookFresh(depotPath, () => locate(depot, depotPath))
+    check(depotPath)
+    return lookFresh(depotPath, () => locate(depot, depotPath, check))
   }
 
   function isThere(depotPath: string): Maybe<boolean> {
@@ -103,11 +105,11 @@ export function createLooks({ depot, now, revalidateMs }: LookOptions): Looks {
 }
 
 /** The real path of a served file. Every link is followed, and must end inside the depot, at a path that may be served itself. */
-async function locate(depot: string, depotPath: string): Promise<string> {
+async function locate(depot: string, depotPath: string, check: (path: string) => void): Promise<string> {
   const root = await realpath(depot)
   const path = await realpath(join(root, depotPath))
   if (!path.startsWith(`${root}/`)) throw missing(depotPath)
-  checkServed(path.slice(root.length + 1))
+  check(path.slice(root.length + 1))
   return path
 }
 

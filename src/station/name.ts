@@ -1,6 +1,7 @@
 // From the name in a request to what is asked for: one name space for TFTP and HTTP. Pure; used by the door.
-// A name may begin with a MAC as its first folder, which says who asks and is no part of the file's path.
+// A name may begin with `t/<ticket>/`, and then with a MAC as its first folder, which says who asks; neither is a part of the file's path.
 import { findMac, type Ipv4, type Mac, numberToIpv4 } from '../boot/address.ts'
+import { ticketPattern } from './ticket.ts'
 
 /** How pxelinux names itself when it looks for its configuration, most exact first. */
 export type PxelinuxKey =
@@ -9,8 +10,10 @@ export type PxelinuxKey =
   | { readonly by: 'ip'; readonly ip: Ipv4 }
   | { readonly by: 'default' }
 
-/** What a name means. `mac` is who asks, when the name says it. */
-export type Asked =
+/** What a name means. `mac` is who asks, when the name says it; `ticket` what stood in front of it, unchecked. */
+export type Asked = Meaning & { readonly ticket?: string }
+
+type Meaning =
   /** The script that loops over the cards; also under the name that UEFI builds of iPXE ask for by themselves. */
   | { readonly kind: 'boot'; readonly mac?: Mac }
   | { readonly kind: 'gpxe'; readonly mac?: Mac }
@@ -30,6 +33,13 @@ export function readName(name: string): Asked {
     .replaceAll('\\', '/')
     .replace(/\/{2,}/g, '/')
     .replace(/^\//, '')
+  const found = /^t\/([^/]+)\/(.*)$/.exec(path)
+  const ticket = found?.[1]
+  if (found && ticket !== undefined && ticketPattern.test(ticket)) return { ...readOwned(found[2] ?? ''), ticket }
+  return readOwned(path)
+}
+
+function readOwned(path: string): Meaning {
   const slash = path.indexOf('/')
   const mac = slash > 0 ? findStationMac(path.slice(0, slash)) : undefined
   return mac ? { mac, ...readPath(path.slice(slash + 1)) } : readPath(path)
@@ -42,7 +52,7 @@ function findStationMac(text: string): Mac | undefined {
   return findMac(text) ?? (/^01[-:]/.test(text) ? findMac(text.slice(3)) : undefined)
 }
 
-function readPath(path: string): Asked {
+function readPath(path: string): Meaning {
   const base = path.slice(path.lastIndexOf('/') + 1)
   if (base === 'autoexec.ipxe' || path === 'boot.ipxe') return { kind: 'boot' }
   if (path === 'gpxe-script') return { kind: 'gpxe' }
@@ -55,7 +65,7 @@ function readPath(path: string): Asked {
 }
 
 /** `pxelinux.cfg/<key>` in any folder; the depot knows it at its top. */
-function readPxelinux(path: string): Asked | undefined {
+function readPxelinux(path: string): Meaning | undefined {
   const found = /^(.*\/)?(pxelinux\.cfg\/([^/]+))$/.exec(path)
   if (!found) return undefined
   const key = readPxelinuxKey(found[3] as string)

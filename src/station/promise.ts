@@ -15,8 +15,10 @@ export type Promises = {
   /** A script with this overlay goes out. Reads the overlay once for each version; never throws or rejects. */
   readonly make: (mac: Mac, overlay: FoundOverlay) => Maybe<void>
   /** What was promised to this MAC, when nothing else can be served and its bytes are still held. */
-  readonly keep: (mac: Mac) => { readonly overlay: FoundOverlay; readonly content: Content } | undefined
+  readonly keep: (mac: Mac) => Maybe<Kept | undefined>
 }
+
+type Kept = { readonly overlay: FoundOverlay; readonly content: Content }
 
 type Made = { readonly overlay: FoundOverlay; readonly at: number }
 
@@ -34,23 +36,25 @@ export function createPromises({ files, now, bytesMax = 32 * 1024 * 1024 }: { fi
     made.set(mac, { overlay, at: now() })
     if (held.get(overlay.identity) || tooBig.get(overlay.identity)) return
     return orElse<void>(
-      () => onward(files.open(overlay.path), (content) => hold(overlay, content)),
+      () => onward(overlay.file === undefined ? files.open(overlay.path) : files.openOutside(overlay.file), (content) => hold(overlay, content)),
       () => undefined,
     )
   }
 
-  function hold({ identity }: FoundOverlay, { whole, etag, close }: Content): void {
+  function hold({ identity, file }: FoundOverlay, { whole, etag, close }: Content): void {
     close()
     if (!whole) tooBig.set(identity, true)
-    else if (etag.split('#', 1)[0] === identity) held.put(identity, whole)
+    else if (file !== undefined || etag.split('#', 1)[0] === identity) held.put(identity, whole)
   }
 
-  function keep(mac: Mac): { overlay: FoundOverlay; content: Content } | undefined {
+  function keep(mac: Mac): Maybe<Kept | undefined> {
     const promised = made.get(mac)
     if (!promised || !isWithin(keptMs, promised.at, now())) return undefined
     const { overlay } = promised
     const bytes = held.get(overlay.identity)
     // Without a time: it is no file any more, and nobody may take it for the one that will be there.
+    // What was composed is named by its content: whatever its layers became, its file is the one that was promised.
+    if (!bytes && overlay.file !== undefined) return onward(files.openOutside(overlay.file), (content) => ({ overlay, content }))
     return bytes && { overlay, content: wholeContent(bytes, { etag: overlay.identity, type: typeOf(overlay.path) }) }
   }
 

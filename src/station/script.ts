@@ -24,6 +24,8 @@ export type Scripts = {
   readonly problems: () => readonly TemplateProblem[]
   /** Is there a template of this name, ours or the operator's? */
   readonly has: (name: string) => boolean
+  /** What URLs of the mirror's repositories begin with, of what our other URLs do; absent: below `apk/` of those. */
+  readonly packagesBase?: (httpBase: string) => string
 }
 
 export type ScriptsOptions = {
@@ -33,6 +35,7 @@ export type ScriptsOptions = {
   /** Where our own templates are; the first folder that has a name wins. */
   readonly folders?: readonly string[]
   readonly revalidateMs?: number
+  readonly packagesBase?: Scripts['packagesBase']
 }
 
 /** A template file of the operator's: what it was when it was last read, and what of it is in force. */
@@ -43,7 +46,7 @@ const fileName = /^([A-Za-z0-9][A-Za-z0-9_.-]*)\.ejs$/
 const maxTemplateBytes = 256 * 1024
 
 /** Throws when one of our own templates cannot be compiled: that is a fault of ours. */
-export function createScripts({ depot, emit, now, folders = [ownFolder], revalidateMs = 1000 }: ScriptsOptions): Scripts {
+export function createScripts({ depot, emit, now, folders = [ownFolder], revalidateMs = 1000, packagesBase }: ScriptsOptions): Scripts {
   const own = new Map<string, Template>()
   let overrides = new Map<string, Override>()
   let checkedAt: number | undefined
@@ -127,6 +130,7 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
 
   return {
     render,
+    ...(packagesBase && { packagesBase }),
     generation: () => {
       refresh()
       return generation

@@ -23,14 +23,18 @@ export type FoundOverlay = {
   readonly file?: string
   /** SHA-256 of its bytes, in hex. */
   readonly digest?: string
+  /** By what a station that runs a composed one names it in its report. */
+  readonly contentId?: string
   /** What it was composed of, lowest first. */
   readonly layers?: readonly string[]
   /** Given once for each boot, and only with that boot's ticket. */
   readonly isSecret?: boolean
+  /** Of its files those that hold secrets, and are never shown. */
+  readonly secretPaths?: readonly string[]
 }
 
 /** Why there is none. `broken` is the path of one that is there and cannot be served. */
-export type NoOverlay = { readonly missing: string; readonly broken?: string }
+export type NoOverlay = { readonly missing: string; readonly broken?: string; readonly from?: FoundOverlay['from'] }
 
 export type OverlaySearch = FoundOverlay | NoOverlay
 
@@ -85,12 +89,12 @@ export function createShelf({ depot, now, revalidateMs = 100, limits }: ShelfOpt
           onward(verdictOf(version), (verdict) =>
             'report' in verdict
               ? { path, from, identity: version.identity, report: verdict.report }
-              : { missing: `${path} cannot be served: ${verdict.refused}`, broken: path },
+              : { missing: `${path} cannot be served: ${verdict.refused}`, broken: path, from },
           ),
         ),
       (error) => {
         const reason = error instanceof MissingError ? 'it leads out of what is served, or is no file' : (error as Error).message
-        return { missing: `${path} cannot be served: ${reason}`, broken: path }
+        return { missing: `${path} cannot be served: ${reason}`, broken: path, from }
       },
     )
   }

@@ -23,6 +23,8 @@ const manifestSchema = z.strictObject({
   kernelVersion: z.string().max(128).optional(),
   /** What it was imported from, as the operator named it; never with a password. */
   source: z.string().max(1024),
+  /** The archive that it came in, where it came in one. */
+  archive: z.strictObject({ name: z.string().max(256), sizeBytes: z.number().int().min(0), sha256: sha256Schema }).optional(),
   /** Milliseconds since 1970. */
   importedAt: z.number().int().min(0),
   verified: z.strictObject({

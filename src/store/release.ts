@@ -1,9 +1,10 @@
 // Finding releases in the depot: folders below `releases/` that hold one kernel and its initramfs. Used by store/record.
 import type { Dirent } from 'node:fs'
-import { readdir, realpath, stat } from 'node:fs/promises'
+import { readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { depotPathSchema, type Release } from '../boot/record.ts'
 import { codeOf } from './atomic.ts'
+import { manifestName, maxManifestBytes, type ReleaseManifest, readManifestText } from './manifest.ts'
 import type { Mistake } from './mistake.ts'
 
 /** `folders` are all folders that were looked into, `releases/` itself included, as paths below the depot. */
@@ -35,8 +36,9 @@ export async function scanReleases(depot: string): Promise<ReleaseScan> {
       folder,
       inside.map(({ name }) => name),
     )
-    if (found && 'id' in found) releases.push(found)
-    else if (found) mistakes.push(found)
+    const settled = found && 'id' in found ? await addManifest(depot, folder, found, inside) : found && { mistake: found }
+    if (settled?.release) releases.push(settled.release)
+    if (settled?.mistake) mistakes.push(settled.mistake)
     if (folder.split('/').length <= maxDepth) waiting.push(...(await subfolders(depot, folder, inside)))
   }
   return { releases: releases.sort((one, other) => (one.id < other.id ? -1 : 1)), mistakes, folders }
@@ -123,6 +125,52 @@ function readFolder(folder: string, names: readonly string[]): Release | Mistake
     kernel.flavour,
     files.some(({ part }) => part === 'modloop'),
   )
+}
+
+/**
+ * What the manifest adds to a release, if the folder has one. A wrong manifest is a mistake and its release goes on as one laid by hand; boot
+ * files whose size is not the manifest's are damaged, and such a release is not booted.
+ */
+async function addManifest(
+  depot: string,
+  folder: string,
+  release: Release,
+  entries: readonly Dirent[],
+): Promise<{ readonly release?: Release; readonly mistake?: Mistake }> {
+  if (!entries.some(({ name }) => name === manifestName)) return { release }
+  const file = `${folder}/${manifestName}`
+  const outcome = await loadManifest(join(depot, file), file)
+  if (!outcome) return { release }
+  if ('mistakes' in outcome) return { release, ...(outcome.mistakes[0] && { mistake: outcome.mistakes[0] }) }
+  const { value: manifest } = outcome
+  if (manifest.id !== release.id || manifest.flavour !== release.flavour) {
+    const message = `speaks of ${manifest.id}, flavour ${manifest.flavour}: the folder was moved or copied; import the release again under its own name`
+    return { release, mistake: { code: 'manifest-id', message, file } }
+  }
+  const damage = await findDamage(join(depot, folder), manifest)
+  if (damage) return { mistake: { code: 'release-damaged', message: `${damage}; remove the folder and import the release again`, file: folder } }
+  const { version, branch, arch, repositories } = manifest
+  return { release: { ...release, version, branch, arch, ...(repositories.length && { repositories }) } }
+}
+
+async function loadManifest(path: string, file: string): Promise<ReturnType<typeof readManifestText> | undefined> {
+  try {
+    const { size } = await stat(path)
+    return readManifestText(size > maxManifestBytes ? ' '.repeat(maxManifestBytes + 1) : await readFile(path, 'utf8'), file)
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    return { mistakes: [{ code: 'file-unreadable', message: `cannot be read: ${(error as Error).message}`, file }] }
+  }
+}
+
+/** Sizes alone: digests are `release verify`'s. */
+async function findDamage(folder: string, { files }: ReleaseManifest): Promise<string | undefined> {
+  for (const { name, sizeBytes } of files) {
+    const found = await stat(join(folder, name)).catch(() => undefined)
+    if (!found) return `${name} is gone`
+    if (found.size !== sizeBytes) return `${name} has ${found.size} bytes, and had ${sizeBytes} when it was imported`
+  }
+  return undefined
 }
 
 function releaseOf(folder: string, flavour: string, hasModloop: boolean): Release {

@@ -55,7 +55,7 @@ describe('an overlay', () => {
   it('tells what stands in it, and has nothing to warn of when all is there', async () => {
     const report = await inspectOverlay(goodOverlay('station1'))
     expect(report).toMatchObject({ hostname: 'station1', world: ['alpine-base', 'openssh'], hasDefaultServices: false, warnings: [] })
-    expect(report.services).toEqual(['boot/hostname', 'boot/networking', 'sysinit/modloop'])
+    expect(report.services).toEqual(['boot/hostname', 'boot/networking', 'sysinit/devfs', 'sysinit/modloop'])
     expect(report.entries).toBe(overlayMembers('station1').length)
   })
 
@@ -106,8 +106,11 @@ describe('an overlay', () => {
   it.each<[string, Uint8Array]>([
     ['dot-slash', renamed('aaetc/x', './etc/x')],
     ['top-level', pack([...overlayMembers('s'), { kind: 'file', path: 'README', bytes: bytes('x') }])],
-    ['no-services', pack(without('etc/runlevels/boot/networking', 'etc/runlevels/boot/hostname', 'etc/runlevels/sysinit/modloop'))],
+    ['no-services', pack(overlayMembers('s').filter(({ path }) => !path.includes('runlevels')))],
     ['no-networking', pack(without('etc/runlevels/boot/networking'))],
+    ['no-devfs', pack(without('etc/runlevels/sysinit/devfs'))],
+    ['no-hostname-service', pack(without('etc/runlevels/boot/hostname'))],
+    ['setuid', pack([...overlayMembers('s'), { kind: 'file', path: 'usr/bin/su', mode: 0o4755, bytes: bytes('x') }])],
     ['no-modloop', pack(without('etc/runlevels/sysinit/modloop'))],
     ['no-world', pack(without('etc/apk/world'))],
     ['no-hostname', pack(without('etc/hostname'))],
@@ -120,6 +123,19 @@ describe('an overlay', () => {
     ],
   ])('warns of %s', async (code, overlay) => {
     expect(await codes(overlay)).toContain(code)
+  })
+
+  it('tells a remedy with every warning', async () => {
+    const report = await inspectOverlay(pack([{ kind: 'file', path: 'README', bytes: bytes('x') }]))
+    expect(report.warnings.length).toBeGreaterThan(4)
+    for (const { remedy } of report.warnings) expect(remedy).toMatch(/^[a-z].{10,}/)
+  })
+
+  it('knows the script by which a composed overlay locks root', async () => {
+    const script: TarMember = { kind: 'file', path: 'etc/local.d/bivouac-root.start', mode: 0o700, bytes: bytes('x') }
+    const local: TarMember = { kind: 'link', path: 'etc/runlevels/default/local', target: '/etc/init.d/local' }
+    expect(await codes(pack([...without('etc/shadow'), script]))).toContain('root-open')
+    expect(await codes(pack([...without('etc/shadow'), script, local]))).not.toContain('root-open')
   })
 
   it('counts the init’s default services, which bring modloop but no network', async () => {
@@ -161,7 +177,8 @@ describeWith(['busybox', 'root'], "an overlay made as Alpine's lbu makes it", ()
     for (const [path, content] of Object.entries(text)) writeFileSync(join(tree, path), content)
     writeFileSync(join(tree, 'etc/shadow'), 'root:$6$abc$def:19000:0:::::\n', { mode: 0o640 })
     symlinkSync('/etc/init.d/networking', join(tree, 'etc/runlevels/boot/networking'))
-    symlinkSync('/etc/init.d/modloop', join(tree, 'etc/runlevels/sysinit/modloop'))
+    symlinkSync('/etc/init.d/hostname', join(tree, 'etc/runlevels/boot/hostname'))
+    for (const name of ['devfs', 'modloop']) symlinkSync(`/etc/init.d/${name}`, join(tree, `etc/runlevels/sysinit/${name}`))
     const list = spawnSync('find', ['etc', '!', '-type', 'd', '-print'], { cwd: tree, encoding: 'utf8' }).stdout
     const { stdout } = spawnSync('busybox', ['tar', '-C', tree, '-c', '-z', '-f', '-', ...list.trim().split('\n')], { maxBuffer: 1e8 })
     const report = await inspectOverlay(stdout)

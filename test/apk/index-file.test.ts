@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { writeTar } from '../../src/alpine/tar-write.ts'
 import { formatIndex, type IndexedPackage, parseIndex, readIndex, writeIndex } from '../../src/apk/index-file.ts'
-import { signFile, verifySigned, writeCutTar } from '../../src/apk/signature.ts'
+import { signFile, splitSigned, verifySigned, writeCutTar } from '../../src/apk/signature.ts'
 import { DecodeError } from '../../src/boot/error.ts'
 import { makeApkKey, makeIndex, makePackage } from '../support/apk.ts'
 import { seededRandom } from '../support/random.ts'
@@ -119,9 +119,8 @@ describe('signatures', () => {
     for (let at = 0; at < whole.length; at += 7) {
       const spoiled = whole.slice()
       spoiled[at] = (spoiled[at] as number) ^ 1
-      // Header bytes of the signature's own stream (time, system) are nobody's business.
-      const isSame = codeOf(() => verifySigned(spoiled, trusted)) === 'taken'
-      if (isSame) expect(at).toBeLessThan(10)
+      // Other bytes of the signature's own gzip stream may mean the same signature.
+      if (codeOf(() => verifySigned(spoiled, trusted)) === 'taken') expect(at).toBeLessThan(splitSigned(whole).signedFrom)
     }
   })
 })

@@ -75,6 +75,7 @@ describe('docs/configuration.md', () => {
     const sources = [
       'src/config/lint.ts',
       'src/config/lint-record.ts',
+      'src/config/lint-release.ts',
       'src/config/schema.ts',
       'src/boot/network.ts',
       'src/store/assemble.ts',

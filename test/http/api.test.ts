@@ -130,6 +130,7 @@ describe('the rest of the API', () => {
       listening: [{ service: 'http', port: 8080 }],
       counts: { stations: 1, profiles: builtInProfiles.length, releases: 0, leases: 2 },
       problems: [{ message: 'no loader' }],
+      troubled: [],
     })
   })
 

@@ -217,7 +217,17 @@ describeWith(['root', 'ip', 'busybox', 'dnsmasq'], 'SIGHUP', () => {
     })
   })
 
-  it('a tag on a line that was used kills dnsmasq 2.90; ours goes on', async () => {
+  // Why the engine restarts such a version: should this fail with a newer dnsmasq, mustRestart (dnsmasq/version) knows it already.
+  it('a tag on a line that was used kills dnsmasq before 2.91', async () => {
+    const [, minor] = /version 2\.(\d+)/.exec((await lab.run(at, ['dnsmasq', '--version'])).stdout) ?? []
+    server = await serve('dnsmasq', lab, at, { dhcphosts: '52:54:00:00:01:01,10.9.0.11,set:red\n', hosts: '' })
+    expect((await ask(lab, client, first))?.ip).toBe('10.9.0.11')
+    server.reload()
+    const end = await Promise.race([server.running.exited, ask(lab, client, first).then((answer) => answer?.ip)])
+    expect(end === '10.9.0.11').toBe(Number(minor) >= 91)
+  })
+
+  it('ours goes on', async () => {
     server = await serve('bivouac', lab, at, { dhcphosts: '52:54:00:00:01:01,10.9.0.11,set:red\n', hosts: '' })
     expect((await ask(lab, client, first))?.ip).toBe('10.9.0.11')
     server.write({ dhcphosts: '52:54:00:00:01:01,10.9.0.12,set:red\n', hosts: '' })

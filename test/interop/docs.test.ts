@@ -11,6 +11,7 @@ import { readRecipe } from '../../src/ipxe/recipe-file.ts'
 import { readProfile, readStation } from '../../src/store/record-file.ts'
 import { authorityPem } from '../ipxe/support/certificate.ts'
 import { writeDocumentedStandIn } from '../ipxe/support/stand-in.ts'
+import { carryRelease, makeAlpineSite } from '../support/alpine-site.ts'
 import { createLab, type Lab, type Running } from '../support/netns.ts'
 import { describeWith } from '../support/tool.ts'
 import { findStandIn } from '../support/virtual.ts'
@@ -40,6 +41,19 @@ function layIpxeFiles(folder: string): void {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
 }
 
+/** A mirror on this namespace's loopback in place of Alpine's, its release as somebody would carry it, and the key that it is signed with. */
+async function layMirror(copy: string, lab: Lab, namespace: string): Promise<Record<string, string>> {
+  const { kernel, initramfs, modloop = kernel } = await findStandIn()
+  const folder = join(copy, 'state/www/alpine')
+  const site = await makeAlpineSite({ folder, boot: { kernel, initramfs, modloop } })
+  carryRelease(site, copy)
+  mkdirSync(join(copy, 'depot/keys'), { recursive: true })
+  writeFileSync(join(copy, 'depot/keys/alpine.asc'), site.releaseKey)
+  const port = '8099'
+  lab.spawn(namespace, ['busybox', 'httpd', '-f', '-p', `127.0.0.1:${port}`, '-h', join(copy, 'state/www')])
+  return { MIRROR: `http://127.0.0.1:${port}/alpine`, FINGERPRINT: site.fingerprint }
+}
+
 /** What a build of the stand-in for iPXE's source asks for but never uses: it compiles nothing, make alone is real. */
 function layCompilers(folder: string): void {
   mkdirSync(folder)
@@ -49,7 +63,7 @@ function layCompilers(folder: string): void {
   }
 }
 
-describeWith(['root', 'ip', 'git', 'make', 'curl', 'qemu-system-x86_64'], 'the documents', () => {
+describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'qemu-system-x86_64'], 'the documents', () => {
   let lab: Lab
   let copy: string
   let namespace: string
@@ -77,6 +91,7 @@ describeWith(['root', 'ip', 'git', 'make', 'curl', 'qemu-system-x86_64'], 'the d
     env = { PATH: `${join(copy, 'state/compilers')}:${process.env.PATH}` }
     lab = createLab('docs')
     namespace = lab.namespace('host')
+    Object.assign(env, await layMirror(copy, lab, namespace))
     server = lab.spawn(namespace, ['npm', 'start'], { cwd: copy, env })
     await server.waitFor(/^Next: /m, 60_000)
     env.BIVOUAC_TOKEN = /operator token, shown only now: (\S+)/.exec(server.output())?.[1] ?? ''

@@ -66,7 +66,7 @@ describeBoot(['root', 'ip', 'unshare'], 'a try on the whole road', () => {
     const options = makeOptions({ road: 'whole', keepSerial })
     const result = await runTry(options)
     expect(result).toMatchObject({ isUp: true, road: 'whole', isStandIn: true })
-    const road = ['discover', 'offer', 'request', 'ack', 'loader', 'script', 'kernel', 'initramfs', 'overlay', 'modloop', 'ssh-keys', 'up']
+    const road = ['discover', 'offer', 'request', 'ack', 'loader', 'script', 'kernel', 'initramfs', 'overlay', 'index', 'package', 'modloop', 'up']
     expect(stepsOf(options.lines)).toEqual(road)
     expect(options.lines.join('\n')).toMatch(/loader +undionly\.kpxe, tftp, \d+ KB/)
     expect(readFileSync(keepSerial, 'utf8')).toMatch(/^BVC overlay ok try$/m)
@@ -82,7 +82,7 @@ describeBoot([], 'a try on the road http', () => {
   it('comes up without DHCP or TFTP of ours', async () => {
     const options = makeOptions({})
     expect(await runTry(options)).toMatchObject({ isUp: true, road: 'http', isStandIn: true })
-    expect(stepsOf(options.lines)).toEqual(['script', 'kernel', 'initramfs', 'overlay', 'modloop', 'ssh-keys', 'up'])
+    expect(stepsOf(options.lines)).toEqual(['script', 'kernel', 'initramfs', 'overlay', 'index', 'package', 'modloop', 'up'])
     expect(options.lines.join('\n')).toContain('a stand-in, not Alpine')
   })
 

@@ -1,13 +1,14 @@
 // What is below apk/: from the depot, and from whoever can bring what is missing.
 import { afterEach, expect, it } from 'vitest'
 import { MissingError } from '../../src/boot/error.ts'
+import { repositoryUrl } from '../../src/station/repository.ts'
 import { textContent } from '../../src/station/content.ts'
 import { createRoom, type Room } from '../support/station.ts'
 
 let room: Room
 afterEach(() => room.remove())
 
-it('comes from the depot where it is there; an index and what is missing from the package server', async () => {
+it('comes from the mirror, which is asked only for what may be served', async () => {
   const asked: string[] = []
   room = createRoom({
     packages: {
@@ -18,18 +19,23 @@ it('comes from the depot where it is there; an index and what is missing from th
       },
     },
   })
-  const folder = 'apk/v3.22/main/x86_64'
-  room.put(`${folder}/curl-8.0-r0.apk`, 'stored')
-  room.put(`${folder}/APKINDEX.tar.gz`, 'of yesterday')
-  expect(await room.fetch(`${folder}/curl-8.0-r0.apk`)).toBe('stored')
-  expect(asked).toEqual([])
-  expect(await room.fetch(`${folder}/APKINDEX.tar.gz`)).toBe(`pulled ${folder}/APKINDEX.tar.gz`)
-  expect(await room.fetch(`${folder}/wget-1.0-r0.apk`)).toBe(`pulled ${folder}/wget-1.0-r0.apk`)
-  await expect(room.open(`${folder}/none.apk`)).rejects.toMatchObject({ code: 'package-missing' })
+  const folder = 'v3.22/main/x86_64'
+  room.put(`apk/${folder}/curl-8.0-r0.apk`, 'the mirror itself knows')
+  for (const name of ['curl-8.0-r0.apk', 'APKINDEX.tar.gz', 'wget-1.0-r0.apk'])
+    expect(await room.fetch(`apk/${folder}/${name}`)).toBe(`pulled ${folder}/${name}`)
+  await expect(room.open(`apk/${folder}/none.apk`)).rejects.toMatchObject({ code: 'package-missing' })
   expect(room.events.map(({ kind }) => kind)).toEqual(['package', 'index', 'package', 'file-missing'])
   for (const path of ['apk/keys/site.rsa', 'apk/../stations/a.yaml', 'data/none.apk']) {
     const before = asked.length
     await expect(room.open(path)).rejects.toMatchObject({ code: 'file-missing' })
     expect(asked.length).toBe(before)
   }
+})
+
+it('has URLs of its own where the mirror is another server', () => {
+  const url = (place: string) => repositoryUrl(place, 'http://10.9.0.1:8080', 'http://10.9.0.2:8081')
+  expect(url('apk/v3.22/main')).toBe('http://10.9.0.2:8081/v3.22/main')
+  expect(url('apk/snapshots/spring/v3.22/main/')).toBe('http://10.9.0.2:8081/snapshots/spring/v3.22/main')
+  expect(url('data/own')).toBe('http://10.9.0.1:8080/data/own')
+  expect(url('https://dl-cdn.alpinelinux.org/alpine/v3.22/main')).toBe('https://dl-cdn.alpinelinux.org/alpine/v3.22/main')
 })

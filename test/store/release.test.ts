@@ -1,7 +1,9 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { readManifestText } from '../../src/store/manifest.ts'
 import { scanReleases } from '../../src/store/release.ts'
+import { seededRandom } from '../support/random.ts'
 import { makeScratch } from '../support/scratch.ts'
 
 async function makeDepot(...files: string[]): Promise<string> {
@@ -116,5 +118,82 @@ describe('scanReleases', () => {
     await symlink(depot, link)
     await symlink('3.22', join(depot, 'releases/stable'))
     expect((await scanReleases(link)).releases.map(({ id }) => id)).toEqual(['3.22', 'stable'])
+  })
+
+  describe('with a manifest', () => {
+    const id = 'alpine/3.22.2/x86_64/lts'
+    const digest = 'a'.repeat(64)
+    const manifest = {
+      format: 1,
+      id,
+      version: '3.22.2',
+      branch: 'v3.22',
+      arch: 'x86_64',
+      flavour: 'lts',
+      source: 'upstream',
+      importedAt: 1,
+      verified: { checksum: 'sha256', signature: 'none' },
+      files: [
+        { name: 'vmlinuz-lts', sizeBytes: 0, sha256: digest },
+        { name: 'initramfs-lts', sizeBytes: 0, sha256: digest },
+      ],
+      repositories: ['apk/v3.22/main'],
+    }
+    const scan = async (text: string) => {
+      const depot = await makeDepot(...lts(id))
+      await writeFile(join(depot, 'releases', id, 'manifest.json'), text)
+      const { releases, mistakes } = await scanReleases(depot)
+      return { release: releases[0], mistakes }
+    }
+
+    it('takes branch, version and repositories from it', async () => {
+      const { release, mistakes } = await scan(JSON.stringify(manifest))
+      expect(mistakes).toEqual([])
+      expect(release).toMatchObject({ id, branch: 'v3.22', version: '3.22.2', arch: 'x86_64', repositories: ['apk/v3.22/main'] })
+    })
+
+    it('leaves a release without repositories without them', async () => {
+      expect((await scan(JSON.stringify({ ...manifest, repositories: [] }))).release).not.toHaveProperty('repositories')
+    })
+
+    const wrong: [string, string, string, RegExp][] = [
+      ['is no JSON', '{', 'manifest', /is not JSON/],
+      ['is too long', ' '.repeat(300_000), 'manifest', /longer than/],
+      ['is of another format', JSON.stringify({ ...manifest, format: 2 }), 'not-allowed', /allowed: 1/],
+      [
+        'names a file elsewhere',
+        JSON.stringify({ ...manifest, files: [{ ...manifest.files[0], name: '../x' }, manifest.files[1]] }),
+        'bad-value',
+        /file name/,
+      ],
+      ['has an unknown key', JSON.stringify({ ...manifest, extra: 1 }), 'unknown-key', /there is no key "extra"/],
+      ['was moved', JSON.stringify({ ...manifest, id: 'alpine/3.22.1/x86_64/lts' }), 'manifest-id', /moved or copied/],
+      ['is of another flavour', JSON.stringify({ ...manifest, flavour: 'virt' }), 'manifest-id', /flavour virt/],
+    ]
+    it.each(wrong)('tells of one that %s, and the release goes on as laid by hand', async (_, text, code, message) => {
+      const { release, mistakes } = await scan(text)
+      expect(mistakes).toMatchObject([{ code, file: `releases/${id}/manifest.json`, message: expect.stringMatching(message) }])
+      expect(release).toMatchObject({ id, arch: 'x86_64' })
+      expect(release).not.toHaveProperty('version')
+    })
+
+    it.each([
+      ['was cut', { name: 'vmlinuz-lts', sizeBytes: 9, sha256: digest }, /vmlinuz-lts has 0 bytes, and had 9/],
+      ['is gone', { name: 'dtb-lts', sizeBytes: 9, sha256: digest }, /dtb-lts is gone/],
+    ])('does not boot a release of which a file %s', async (_, file, message) => {
+      const { release, mistakes } = await scan(JSON.stringify({ ...manifest, files: [...manifest.files, file] }))
+      expect(release).toBeUndefined()
+      expect(mistakes).toMatchObject([{ code: 'release-damaged', file: `releases/${id}`, message: expect.stringMatching(message) }])
+    })
+
+    it('throws for no text at all', () => {
+      const random = seededRandom(21)
+      const good = JSON.stringify(manifest)
+      for (let run = 0; run < 1000; run++) {
+        const text = [...good]
+        for (let hit = 0; hit <= random() * 5; hit++) text[Math.floor(random() * text.length)] = String.fromCharCode(32 + random() * 96)
+        expect(Object.keys(readManifestText(text.join(''), 'manifest.json'))[0]).toMatch(/^(value|mistakes)$/)
+      }
+    })
   })
 })

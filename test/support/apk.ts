@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
+import type { TarMember } from '../../src/alpine/tar-write.ts'
 import { type IndexedPackage, packageFileName, writeIndex } from '../../src/apk/index-file.ts'
 import { makeSignature, type SignatureAlgorithm, type SigningKey, signFile, writeCutTar } from '../../src/apk/signature.ts'
 
@@ -58,7 +58,7 @@ export function makePackage(options: PackageOptions): TestPackage {
   const { name, version = '1.0-r0', arch = 'x86_64', depends = [], provides = [], installIf = [], providerPriority = 0 } = options
   const files = Object.entries(options.files ?? { [`usr/share/${name}/version`]: `${name} ${version}\n` })
   const data = gzip(
-    writeTar(withFolders(files.map(([path, body]) => ({ kind: 'file', path, mode: 0o755, bytes: typeof body === 'string' ? encode(body) : body })))),
+    writeData(files.map(([path, body]) => ({ kind: 'file', path, mode: 0o755, bytes: typeof body === 'string' ? encode(body) : body }))),
   )
   const lines = [
     `pkgname = ${name}`,
@@ -81,7 +81,7 @@ export function makePackage(options: PackageOptions): TestPackage {
   const scripts = Object.entries(options.scripts ?? {}).map(([path, text]): TarMember => ({ kind: 'file', path, mode: 0o755, bytes: encode(text) }))
   const control = gzip(writeCutTar([{ kind: 'file', path: '.PKGINFO', bytes: encode(info) }, ...scripts]))
   const signature = options.key ? makeSignature([control], options.key, options.algorithm) : new Uint8Array()
-  const bytes = Buffer.concat([signature, control, data])
+  const bytes = new Uint8Array(Buffer.concat([signature, control, data]))
   const entry: IndexedPackage = {
     name,
     version,
@@ -104,11 +104,24 @@ export function makePackage(options: PackageOptions): TestPackage {
   return { bytes, control, data, entry, fileName: packageFileName(entry) }
 }
 
-/** The members and the folders above them, which apk wants named. */
-function withFolders(members: readonly TarMember[]): TarMember[] {
+/** The data stream's tar: folders are named, and each file has its SHA-1 in a pax header, without which apk 3 takes no file. */
+function writeData(files: readonly (TarMember & { kind: 'file' })[]): Uint8Array {
   const folders = new Set<string>()
-  for (const { path } of members) for (let up = dirname(path); up !== '.'; up = dirname(up)) folders.add(up)
-  return [...[...folders].map((path): TarMember => ({ kind: 'directory', path })), ...members]
+  for (const { path } of files) for (let up = dirname(path); up !== '.'; up = dirname(up)) folders.add(up)
+  const members: TarMember[] = [...[...folders].map((path): TarMember => ({ kind: 'directory', path })), ...files]
+  const sorted = members.toSorted((one, other) => (one.path < other.path ? -1 : 1))
+  const parts = sorted.flatMap((one) => [...(one.kind === 'file' ? [checksumHeader(one.bytes)] : []), writeCutTar([one])])
+  return Buffer.concat([...parts, new Uint8Array(1024)])
+}
+
+function checksumHeader(body: Uint8Array): Uint8Array {
+  const record = `APK-TOOLS.checksum.SHA1=${createHash('sha1').update(body).digest('hex')}\n`
+  const block = writeCutTar([{ kind: 'file', path: 'PaxHeaders', bytes: encode(`${record.length + 3} ${record}`) }])
+  block[156] = 'x'.charCodeAt(0)
+  block.fill(32, 148, 156)
+  const sum = block.subarray(0, 512).reduce((total, byte) => total + byte, 0)
+  block.set(encode(`${sum.toString(8).padStart(6, '0')}\0 `), 148)
+  return block
 }
 
 /** A signed APKINDEX.tar.gz over the packages; unsigned without a key. */

@@ -14,6 +14,7 @@ export function overlayMembers(hostname: string): TarMember[] {
     { kind: 'file', path: 'etc/shadow', mode: 0o640, gid: 42, bytes: bytes('root:!::0:::::\n') },
     service('boot', 'networking'),
     service('boot', 'hostname'),
+    service('sysinit', 'devfs'),
     service('sysinit', 'modloop'),
   ]
 }

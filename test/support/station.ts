@@ -15,11 +15,14 @@ import {
   stationSchema,
 } from '../../src/boot/record.ts'
 import { createLoaderLibrary } from '../../src/ipxe/library.ts'
+import type { Composer } from '../../src/overlay/composition.ts'
+import { createAdditions } from '../../src/release/addition.ts'
 import { createGate } from '../../src/station/answer.ts'
-import { createDoor, type DoorRequest, type Opened, type Packages, type StationLoaders } from '../../src/station/door.ts'
+import { createDoor, type DoorOptions, type Packages, type StationLoaders } from '../../src/station/door.ts'
 import { createFiles } from '../../src/station/file.ts'
 import { createPresence } from '../../src/station/presence.ts'
 import { createScripts } from '../../src/station/script.ts'
+import type { DoorRequest, Opened } from '../../src/station/visit.ts'
 
 export const base = 'http://10.9.0.1:8080'
 
@@ -41,6 +44,8 @@ export type RoomInput = {
   readonly isBeingBuilt?: (name: string) => boolean
   readonly stationLoaders?: StationLoaders
   readonly packages?: Packages
+  readonly composer?: Pick<Composer, 'compose'>
+  readonly door?: Pick<DoorOptions, 'tickets' | 'overlayAccess' | 'onOverlay'>
 }
 
 export type Room = ReturnType<typeof createRoom>
@@ -69,18 +74,32 @@ export function createRoom(input: RoomInput = {}) {
   const loaders = createLoaderLibrary({ depot, distributionFolders: [join(root, 'distribution')], now, rememberMs: 0 })
   const scripts = createScripts({ depot, emit, now })
   const files = createFiles({ depot, cacheBytes: 16 * 1024 * 1024, now })
-  const gate = createGate({ depot, records: () => records, site: () => site, loaders, presence, scripts, now, emit })
+  const additions = createAdditions({ depot, state: join(root, 'state'), now })
+  const gate = createGate({
+    depot,
+    records: () => records,
+    site: () => site,
+    loaders,
+    presence,
+    scripts,
+    now,
+    emit,
+    additions,
+    ...(input.composer && { composer: input.composer }),
+  })
   const door = createDoor({
     gate,
     scripts,
     files,
     loaders,
     presence,
+    additions,
     emit,
     now,
     isBeingBuilt: input.isBeingBuilt ?? (() => false),
     ...(input.stationLoaders && { stationLoaders: input.stationLoaders }),
     ...(input.packages && { packages: input.packages }),
+    ...input.door,
   })
   const pass = (ms = 2000): void => {
     ahead += ms

@@ -1,5 +1,5 @@
 // Virtual stations for test/qemu: the stand-in release, built once and kept, and a lab in which a real server process and QEMU meet.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { describe } from 'vitest'
@@ -8,10 +8,11 @@ import type { BootEvent, EventKind } from '../../src/boot/event.ts'
 import { packOverlay, standInProfile, standInRelease } from '../../src/qemu/depot.ts'
 import { type Card, type Machine, type MachineFirmware, startMachine } from '../../src/qemu/machine.ts'
 import { buildStandIn, type StandIn } from '../../src/qemu/release.ts'
-import { createLab, type Lab, type Running } from './netns.ts'
+import { createLab, type Lab, type Outcome, type Running } from './netns.ts'
 import { describeWith } from './tool.ts'
 
 const project = resolve(import.meta.dirname, '../..')
+const mainFile = join(project, 'src/cli/main.ts')
 /** Kernel, busybox and stand-in release of earlier runs. */
 export const standInCache = join(project, 'node_modules/.cache/bivouac-stand-in')
 
@@ -62,6 +63,8 @@ export type Scene = {
   /** A tap interface, on the switch unless another one is named. */
   readonly tap: (name: string, bridge?: string) => string
   readonly boot: (firmware: MachineFirmware, cards: readonly Card[]) => Machine
+  /** `bivouac <words>` to its end, beside the server and with its configuration. */
+  readonly command: (...words: string[]) => Promise<Outcome>
   /** The server's events of this station, read over its API. */
   readonly events: (mac: Mac) => Promise<BootEvent[]>
   /** Events until one of this kind is there. */
@@ -109,7 +112,9 @@ export async function createScene(options: SceneOptions): Promise<Scene> {
       lab.ip(stationRoom, 'link', 'set', name, 'up')
       return name
     }
-    return { lab, serverRoom, stationRoom, folder, server, put, tap, boot, events, waitForEvent, close }
+    const command = (...words: string[]) =>
+      lab.run(serverRoom, [process.execPath, mainFile, '--config', join(folder, 'bivouac.yaml'), ...words], { cwd: folder, timeoutMs: 30_000 })
+    return { lab, serverRoom, stationRoom, folder, server, put, tap, boot, command, events, waitForEvent, close }
   } catch (error) {
     await close()
     throw error
@@ -158,9 +163,7 @@ async function startServer(lab: Lab, room: string, folder: string, more: Record<
     ...more,
   }
   writeInto(folder, 'bivouac.yaml', JSON.stringify(config, null, 2))
-  const main = join(project, 'src/cli/main.ts')
-  if (!existsSync(main)) throw new Error(`${main} is not there`)
-  const server = lab.spawn(room, [process.execPath, main, '--config', join(folder, 'bivouac.yaml'), 'serve'], { cwd: folder })
+  const server = lab.spawn(room, [process.execPath, mainFile, '--config', join(folder, 'bivouac.yaml'), 'serve'], { cwd: folder })
   await server.waitFor(/^Next:/m, 30_000)
   return server
 }
