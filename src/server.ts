@@ -153,7 +153,8 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   return { listening, warnings, records, listen: store.events.listen, ...(newToken && { newToken }) }
 }
 
-const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Config) => ({
+/** What the record book reads for this configuration: the depot, and the site's host files. */
+export const recordOptions = ({ depot, networks, dnsmasq: { hosts, dhcphosts } }: Config) => ({
   depot,
   networks,
   now: Date.now,

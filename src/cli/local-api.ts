@@ -6,6 +6,7 @@ import { addManagement } from '../http/manage.ts'
 import { createRouteTable } from '../http/route.ts'
 import type { Config } from '../config.ts'
 import { OutsideError } from '../boot/error.ts'
+import { recordOptions } from '../server.ts'
 import { openEditor } from '../store/edit.ts'
 import { openStore } from '../store/embedded.ts'
 import { createNextBoots, recordsWithNext } from '../store/next.ts'
@@ -25,10 +26,11 @@ export async function withManager<T>(context: Context, work: (call: ManageCall) 
   }
 }
 
-async function withLocalManager<T>({ depot, state, networks }: Config, work: (call: ManageCall) => Promise<T>): Promise<T> {
+async function withLocalManager<T>(config: Config, work: (call: ManageCall) => Promise<T>): Promise<T> {
+  const { depot, state } = config
   const store = await openStore(state, { sync: true, now: Date.now })
   const emit = store.events.append
-  const records = await openRecords({ depot, networks, emit: () => {}, now: Date.now })
+  const records = await openRecords({ ...recordOptions(config), emit: () => {} })
   const editor = await openEditor({ depot, state, records, now: Date.now })
   try {
     const next = createNextBoots({ marks: store.marks, emit, now: Date.now, macsOf: (mac) => records.current().stationByMac.get(mac)?.macs ?? [] })
