@@ -108,8 +108,12 @@ function joinNames(
   return joined.reverse()
 }
 
+/** Among more names than this none is looked for. */
+const nearMax = 5000
+
 /** Lore: the original's own sample has ractivity in one file and racktivity in the other. */
 function nearestName(name: string, names: Names): string {
+  if (names.size > nearMax) return ''
   const near = [...names.keys()].find((other) => Math.abs(other.length - name.length) <= 1 && isNear(other, name.toLowerCase()))
   return near ? `; did you mean ${near}?` : ''
 }

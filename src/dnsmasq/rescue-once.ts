@@ -29,9 +29,12 @@ export async function listOnce(state: string): Promise<Mac[]> {
   return names.flatMap((name) => findMac(name) ?? [])
 }
 
-/** Lore: pxelinux fetches its configuration whole and once each boot, so when it was sent the link has done its work. */
-const isBoot = ({ kind, detail }: BootEvent, mac: Mac): boolean =>
-  kind === 'up' || (kind === 'script-offered' && String(detail?.file ?? '').endsWith(`pxelinux.cfg/01-${formatMacHyphen(mac)}`))
+/** Whose boot it is that has come. Lore: pxelinux fetches its configuration whole and once each boot, so when it was sent the link has done its work. */
+function macOf({ kind, mac, detail }: BootEvent): Mac | undefined {
+  if (kind === 'up') return mac
+  const [, name = ''] = kind === 'script-offered' ? (/pxelinux\.cfg\/01-([0-9a-f-]{17})$/.exec(String(detail?.file ?? '')) ?? []) : []
+  return findMac(name)
+}
 
 /** A listener to the event log. `folder` is `pxelinux.cfg` of the depot; `onFault` hears of what the disk refuses. */
 export function createRescueWatch({
@@ -43,13 +46,11 @@ export function createRescueWatch({
   state: string
   onFault: (error: unknown) => void
 }): (event: BootEvent) => void {
-  const settle = async (event: BootEvent) => {
-    for (const mac of await listOnce(state)) {
-      if ((event.mac === mac || event.kind === 'script-offered') && isBoot(event, mac) && (await clearOnce(state, mac)))
-        await disableRescue(folder, mac)
-    }
+  const settle = async (mac: Mac) => {
+    if (await clearOnce(state, mac)) await disableRescue(folder, mac)
   }
   return (event) => {
-    if (event.kind === 'up' || event.kind === 'script-offered') settle(event).catch(onFault)
+    const mac = macOf(event)
+    if (mac) settle(mac).catch(onFault)
   }
 }
