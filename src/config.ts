@@ -95,6 +95,8 @@ function makeConfig(raw: RawConfig, baseOf: (key: string) => string): Config {
     mirror: { ...without(raw.mirror), ...(raw.mirror.credentials && { credentials: resolve(baseOf('mirror.credentials'), raw.mirror.credentials) }) },
     overlays: raw.overlays,
     dhcp: raw.dhcp,
+    power: raw.power,
+    pilot: { ...without(raw.pilot), ...(raw.pilot.file && { file: resolve(baseOf('pilot.file'), raw.pilot.file) }) },
     dnsmasq: {
       ...raw.dnsmasq,
       hosts: raw.dnsmasq.hosts.map((path) => resolve(baseOf('dnsmasq.hosts'), path)),
@@ -114,7 +116,15 @@ const without = <T extends object>(table: T): Present<T> =>
   Object.fromEntries(Object.entries(table).filter(([, value]) => value !== undefined)) as Present<T>
 
 /** Keys that are shown as the absolute paths that they mean. */
-const folderKeys: ReadonlySet<string> = new Set(['depot', 'state', 'packages.root', 'mirror.credentials', 'dnsmasq.hosts', 'dnsmasq.dhcphosts'])
+const folderKeys: ReadonlySet<string> = new Set([
+  'depot',
+  'state',
+  'packages.root',
+  'mirror.credentials',
+  'dnsmasq.hosts',
+  'dnsmasq.dhcphosts',
+  'pilot.file',
+])
 
 /** What was said, where something was said; else what is in force. */
 function listValues(config: Config, { value, sourceOf }: Layered): LoadedConfig['values'] {

@@ -30,6 +30,9 @@ import { createDesk, type Desk } from './overlay/desk.ts'
 import { openOverlays } from './overlay/open.ts'
 import { listWorlds, startMirrorSchedule } from './server/mirror.ts'
 import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
+import { createPowerDesk } from './power/desk.ts'
+import { runTool } from './power/run.ts'
+import { startPilot } from './server/pilot.ts'
 import { createAdditions } from './release/addition.ts'
 import { createAlarm } from './station/alarm.ts'
 import { createEventLimit } from './station/allowance.ts'
@@ -55,7 +58,7 @@ import { startTftp } from './tftp/server.ts'
 
 /** One socket that is open, for people and the API. */
 export type Listening = {
-  readonly service: 'http' | 'packages' | 'tftp' | 'dhcp'
+  readonly service: 'http' | 'packages' | 'tftp' | 'dhcp' | 'pilot'
   readonly address: string
   readonly port: number
   readonly network?: string
@@ -145,6 +148,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   await openHttp(doors)
   await openTftp(doors)
   await openDhcp(doors)
+  await openPilot(doors)
   closers.push(startMirrorSchedule(config, { emit, now: Date.now, listWorlds: () => listWorlds(records.current().stations, rooms.desk) }))
   emit({ at: Date.now(), kind: 'started', detail: { version } })
   closers.push(() => emit({ at: Date.now(), kind: 'stopped', detail: { version } }))
@@ -347,6 +351,12 @@ async function openHttp({
     ...rooms,
     ipxe,
     manage,
+    power: {
+      desk: createPowerDesk({ ...config.power, networks: config.networks, env: process.env, run: runTool }),
+      records: records.current,
+      emit,
+      now: Date.now,
+    },
     nfs,
     mirror: { describe: () => describePackages(config, packages) },
     store,
@@ -506,6 +516,17 @@ async function openEngine({ config, rooms, records, emit, listening, closers, on
       network: network.name,
       mode: network.mode,
     })
+}
+
+/** PXE Pilot's interface, where its file is named. What no deploy made in the place of its links is told. */
+async function openPilot({ config, store, records, manage, emit, warnings, listening, closers, onFault }: Doors): Promise<void> {
+  const verify = (token: string) => verifyToken(store.marks, token)
+  const pilot = await startPilot({ config, records, editor: manage.editor, verifyToken: verify, emit, onFault })
+  if (!pilot) return
+  closers.push(pilot.stop)
+  listening.push({ service: 'pilot', address: config.pilot.address, port: pilot.port })
+  for (const { host, odd } of await pilot.oddities())
+    warnings.push(`PXE Pilot's host ${host}: a ${odd} stands where its link should be; the next deploy replaces it`)
 }
 
 /** Four seconds' worth of waiting when it overflows; a stock kernel grants 208 KB, which holds some hundred questions. */

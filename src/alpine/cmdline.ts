@@ -2,7 +2,7 @@
 // Alpine's firstboot service evaluates the whole line as root in a shell, so each word is held to a narrow set of characters.
 import { formatMacHyphen, type Mac } from '../boot/address.ts'
 import { InputError } from '../boot/error.ts'
-import { kernelWordSchema } from '../boot/record.ts'
+import { kernelWordSchema } from '../boot/field.ts'
 import { takesRepositoryList } from './branch.ts'
 
 /** What goes on the line. What is absent or empty is left out. URLs are absolute; `fileUrl` makes them. */

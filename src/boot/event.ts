@@ -47,6 +47,7 @@ export type EventKind =
   | 'malformed'
   | 'record-bad'
   | 'record-good'
+  | 'power'
   | 'next-ordered'
   | 'next-done'
   | 'next-failed'

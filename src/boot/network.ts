@@ -12,7 +12,8 @@ import {
   parseSubnet,
   type Subnet,
 } from './address.ts'
-import { ipv4Schema, nameSchema, type Station } from './record.ts'
+import { ipv4Schema, nameSchema } from './field.ts'
+import type { Station } from './record.ts'
 
 const subnetSchema = z.string().transform((text, context): Subnet => {
   try {

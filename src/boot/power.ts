@@ -1,6 +1,6 @@
 // How a record says in which way its machine is switched, and the site's own adapters: schemas and types. Used by records, the configuration and power.
 import { z } from 'zod'
-import { ipv4Schema, macSchema, nameSchema } from './record.ts'
+import { ipv4Schema, macSchema, nameSchema } from './field.ts'
 
 const hostSchema = z.union([ipv4Schema, z.string().regex(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?$/, 'an address or a name')])
 

@@ -1,54 +1,12 @@
 // The records that people keep in the depot: stations, profiles, releases, and the site's settings for decisions.
 // One schema each: it checks files and API bodies alike and gives the type. Pure: reading files is store's work.
 import { z } from 'zod'
-import { type Ipv4, type Mac, parseIpv4, parseMac } from './address.ts'
+import type { Ipv4, Mac } from './address.ts'
+import { macSchema, ipv4Schema, nameSchema, depotPathSchema, kernelWordSchema, urlOrPathSchema, uuidSchema } from './field.ts'
 import type { Quirk } from './firmware.ts'
 import type { ReservationTable } from './reservation.ts'
 import type { NextBoot } from './next.ts'
-
-/** Turns a parser that throws into a zod step with the parser's own message. */
-function parsed<T>(parse: (text: string) => T) {
-  return z.string().transform((text, context): T => {
-    try {
-      return parse(text)
-    } catch (error) {
-      context.addIssue({ code: 'custom', message: (error as Error).message })
-      return z.NEVER
-    }
-  })
-}
-
-export const macSchema = parsed<Mac>(parseMac)
-export const ipv4Schema = parsed<Ipv4>(parseIpv4)
-
-/** Names of stations, groups, profiles, networks: they become parts of paths and URLs. */
-export const nameSchema = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/i, 'a name is letters, digits, dot, dash and underscore, at most 63, and begins with a letter or digit')
-
-/** A path below the depot: no leading slash, no `..`, no empty part. */
-export const depotPathSchema = z
-  .string()
-  .regex(/^(?!.*(^|\/)\.\.?(\/|$))[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*$/, 'a path below the depot, without a leading slash, "." or ".."')
-
-/** One word of a kernel line. Alpine's firstboot evaluates the line as root in a shell, so the set is narrow (facts: OpenRC firstboot). */
-export const kernelWordSchema = z
-  .string()
-  .regex(/^[A-Za-z0-9._~:/?=%@,+{}-]+$/, 'a kernel argument may hold only letters, digits and . _ ~ : / ? = % @ , + { } -')
-
-/** Where packages come from. */
-export const urlOrPathSchema = z
-  .string()
-  .regex(
-    /^(https?:\/\/[A-Za-z0-9._~:/%@,+-]+|(?!(.*\/)?\.\.?(\/|$))[A-Za-z0-9_.+@-]+(\/[A-Za-z0-9_.+@-]+)*\/?)$/,
-    'an http(s) URL, or a path below the depot',
-  )
-
-/** `uuid` as printed by iPXE and dmidecode: lower case with dashes. */
-export const uuidSchema = z
-  .string()
-  .toLowerCase()
-  .regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'a UUID such as b8945908-d6a6-41a9-8ff4-0123456789ab')
+import { powerSchema } from './power.ts'
 
 /** What templates of layers may use as `it.variables.<name>`. */
 const variablesSchema = z.record(nameSchema, z.union([z.string().max(4096), z.number(), z.boolean()])).default({})
@@ -68,6 +26,7 @@ export const stationSchema = z.strictObject({
     .optional(),
   group: nameSchema.optional(),
   profile: nameSchema.optional(),
+  power: powerSchema.optional(),
   layers: layersSchema,
   variables: variablesSchema,
   arguments: z.array(kernelWordSchema).max(64).default([]),

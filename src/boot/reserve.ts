@@ -3,7 +3,8 @@
 import { formatMacHyphen, type Ipv4, type Mac } from './address.ts'
 import type { Client } from './client.ts'
 import { because, type Reason } from './match.ts'
-import { nameSchema, type Records, type Station, stationSchema } from './record.ts'
+import { nameSchema } from './field.ts'
+import { type Records, type Station, stationSchema } from './record.ts'
 import { createReservations, exactMacs, type Reservation, type ReservationPlace, type ReservationTable } from './reservation.ts'
 
 /** What DHCP is to give a client by its record and its line. */

@@ -19,6 +19,7 @@ import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addPxelinuxCommand, addRescueCommand } from './pxelinux.ts'
 import { addProfileCommand, addStationCommand } from './record.ts'
 import { addPilotCommand, runPilot } from './pilot.ts'
+import { addPowerCommand } from './power.ts'
 import { addReleaseCommand } from './release.ts'
 import { addOverlayCommand } from './overlay.ts'
 import { addPackagesCommand } from './packages.ts'
@@ -64,6 +65,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addStationCommand(program, context)
   addProfileCommand(program, context)
   addBootCommand(program, context)
+  addPowerCommand(program, context)
   addWatchCommands(program, context)
   addIpxeCommand(program, createIpxeDeps(context))
   addNfsCommand(program, context)

@@ -1,10 +1,8 @@
 // PXE Pilot's server by itself: its file, its port, its tree, and nothing else of ours. Called by `bivouac pilot server`; serve wires the same into the whole.
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { InputError } from '../boot/error.ts'
 import { createPilotApp } from '../http/pilot.ts'
 import { startHttp } from '../http/listen.ts'
-import { type PilotConfig, parsePilotConfig } from '../pilot/config.ts'
+import { readPilotFile } from '../pilot/config.ts'
 import { openPilotHistory } from '../pilot/history.ts'
 import { createPilot } from '../pilot/service.ts'
 import { runTool } from '../power/run.ts'
@@ -42,13 +40,4 @@ export async function startPilotServer({ config: file, state, strict = false, ad
   })
   await server.stop()
   await history.close()
-}
-
-export function readPilotFile(file: string): PilotConfig {
-  try {
-    return parsePilotConfig(readFileSync(file, 'utf8'), file)
-  } catch (error) {
-    if (error instanceof InputError) throw error
-    throw new InputError('pilot-file', `cannot be read: ${(error as Error).message}`, { file }, { cause: error })
-  }
 }

@@ -4,7 +4,9 @@ import { z } from 'zod'
 import type { Ipv4 } from '../boot/address.ts'
 import { firmwareByArch, type Quirk } from '../boot/firmware.ts'
 import { type Network, networkSchema } from '../boot/network.ts'
-import { depotPathSchema, ipv4Schema, nameSchema, type Site } from '../boot/record.ts'
+import { type Adapter, adapterSchema } from '../boot/power.ts'
+import { depotPathSchema, ipv4Schema, nameSchema } from '../boot/field.ts'
+import type { Site } from '../boot/record.ts'
 
 const folderSchema = z.string().min(1).max(4096)
 const portSchema = z.number().int().min(0).max(65535)
@@ -153,6 +155,18 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   dhcp: z.strictObject({ sync: z.boolean().default(true) }).prefault({}),
+  power: z.strictObject({ adapters: z.array(adapterSchema).max(64).default([]) }).prefault({}),
+  pilot: z
+    .strictObject({
+      /** PXE Pilot's own file; absent: its interface is off. */
+      file: folderSchema.optional(),
+      address: addressSchema.default('0.0.0.0'),
+      /** Absent: the file's. */
+      port: portSchema.optional(),
+      needsToken: z.boolean().default(false),
+      showsSecrets: z.boolean().default(false),
+    })
+    .prefault({}),
   dnsmasq: z
     .strictObject({
       /** Files or folders. */
@@ -215,6 +229,15 @@ export type Config = {
     readonly saveMegabytes: number
   }
   readonly dhcp: { readonly sync: boolean }
+  readonly power: { readonly adapters: readonly Adapter[] }
+  /** PXE Pilot's interface. `file` is absolute. */
+  readonly pilot: {
+    readonly file?: string
+    readonly address: string
+    readonly port?: number
+    readonly needsToken: boolean
+    readonly showsSecrets: boolean
+  }
   /** Host files in dnsmasq's form, absolute; and dnsmasq as the engine of DHCP and DNS. */
   readonly dnsmasq: {
     readonly hosts: readonly string[]

@@ -11,6 +11,7 @@ import { addMirrorApi } from './mirror.ts'
 import { addNfsApi } from './nfs.ts'
 import { addOverlayApi } from './overlay.ts'
 import { addPage } from './page.ts'
+import { addPower } from './power.ts'
 import { respondProblem, statusOf } from './problem.ts'
 import { emptyReply, responseOf } from './reply.ts'
 import { createRights } from './rights.ts'
@@ -34,6 +35,7 @@ export function createApp(deps: AppDeps): App {
   if (deps.ipxe) addIpxeApi(app, deps.ipxe, rights)
   const routes = createRouteTable(app, rights)
   if (deps.manage) addManagement(routes, deps.manage)
+  if (deps.power) addPower(routes, deps.power)
   addDescription(routes, deps.status().version)
   if (deps.nfs) addNfsApi(app, deps.nfs, rights)
   if (deps.mirror) addMirrorApi(app, deps.mirror, rights)

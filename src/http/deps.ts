@@ -15,6 +15,7 @@ import type { Tickets } from '../station/ticket.ts'
 import type { Lease, Store } from '../store/port.ts'
 import type { RecordBook } from '../store/record.ts'
 import type { ManageDeps } from './manage.ts'
+import type { PowerDeps } from './power.ts'
 import type { RightsDeps } from './rights.ts'
 
 /** What the API shows of the server itself. */
@@ -56,6 +57,8 @@ export type AppDeps = {
   readonly status: () => StatusReport
   /** What changes records, next boots and tokens; without it the API only reads them. */
   readonly manage?: ManageDeps
+  /** What switches stations. */
+  readonly power?: PowerDeps
   /** The artifact generator; without it there is no /api/v1/ipxe. */
   readonly ipxe?: IpxeTools
   /** The export by NFS; without it there is no /api/v1/nfs. */

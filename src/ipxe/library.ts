@@ -4,7 +4,7 @@ import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { isWithin } from '../boot/age.ts'
 import { firmwareByArch, loaderAliases } from '../boot/firmware.ts'
-import { depotPathSchema } from '../boot/record.ts'
+import { depotPathSchema } from '../boot/field.ts'
 import { type LoaderArtifact, readOrigin } from './origin.ts'
 
 /** A loader that is there. `path` is absolute; `depotPath` is its name below the depot, absent for the distribution's; `artifact` for what was built here. */

@@ -4,7 +4,7 @@ import { join, sep } from 'node:path'
 import { z } from 'zod'
 import { formatSubnet, type Ipv4, parseIpv4, parseSubnet } from '../boot/address.ts'
 import { InputError, MissingError } from '../boot/error.ts'
-import { ipv4Schema } from '../boot/record.ts'
+import { ipv4Schema } from '../boot/field.ts'
 
 /** How clients may use the folders. */
 export type NfsAccess = 'read-write' | 'read-only'

@@ -1,6 +1,6 @@
 // `layer.yaml`: what a layer asks for beside its files. One schema gives the type and checks the text. Pure.
 import { z } from 'zod'
-import { nameSchema } from '../boot/record.ts'
+import { nameSchema } from '../boot/field.ts'
 import { checkValue, formatPath, type Mistake } from '../store/mistake.ts'
 import { readYaml } from '../store/yaml.ts'
 

@@ -3,7 +3,7 @@
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { InputError, MissingError } from '../boot/error.ts'
-import { nameSchema } from '../boot/record.ts'
+import { nameSchema } from '../boot/field.ts'
 import { MistakesError } from '../store/mistake.ts'
 import { identityOf, isSettled } from '../store/version.ts'
 import { readArchive } from './archive.ts'

@@ -4,7 +4,7 @@ import { constants, readFileSync, openSync, closeSync, fstatSync, realpathSync }
 import { readdir, stat } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { InputError, MissingError } from '../boot/error.ts'
-import { nameSchema } from '../boot/record.ts'
+import { nameSchema } from '../boot/field.ts'
 import { identityOf, isSettled } from '../store/version.ts'
 
 export type Secrets = {

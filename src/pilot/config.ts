@@ -1,4 +1,5 @@
 // PXE Pilot's own configuration file, read as it is: hosts, boot loaders, the tree, the ways to switch machines. Used by `bivouac pilot server` and by serve.
+import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { z } from 'zod'
 import { findMac, type Mac } from '../boot/address.ts'
@@ -108,4 +109,14 @@ function checkWhole({ hosts, bootloaders, adapters }: PilotConfig, file: string)
   for (const { name } of bootloaders)
     if (name !== basename(name) || name === '..' || name === '.') mistakes.push(`boot loader ${JSON.stringify(name)} is no name of a folder`)
   if (mistakes.length) throw new InputError('pilot-config', mistakes.join('; '), { file })
+}
+
+/** Reads the file. Throws InputError for one that cannot be read or is wrong. */
+export function readPilotFile(file: string): PilotConfig {
+  try {
+    return parsePilotConfig(readFileSync(file, 'utf8'), file)
+  } catch (error) {
+    if (error instanceof InputError) throw error
+    throw new InputError('pilot-file', `cannot be read: ${(error as Error).message}`, { file }, { cause: error })
+  }
 }

@@ -134,8 +134,10 @@ export function createPilot(options: PilotOptions) {
     },
     /** Makes the links of one host, for a station of ours whose profile changed. Nothing where no configuration has that name. */
     async follow(host: PilotHost, name: string): Promise<void> {
-      const configuration = findConfiguration(await listConfigurations(config()), name)
-      if (configuration) await transactions.commit(planLinks(config(), host, configuration))
+      const configurations = await listConfigurations(config())
+      const configuration = findConfiguration(configurations, name)
+      if (!configuration || (await readDeployed(config(), host, configurations)).configuration?.name === name) return
+      await transactions.commit(planLinks(config(), host, configuration))
     },
     findHost,
   }

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InputError, MissingError } from '../boot/error.ts'
-import { depotPathSchema, urlOrPathSchema } from '../boot/record.ts'
+import { depotPathSchema, urlOrPathSchema } from '../boot/field.ts'
 import { codeOf, writeAtomic } from '../store/atomic.ts'
 import { manifestName, type ReleaseManifest, readManifestText } from '../store/manifest.ts'
 import { MistakesError } from '../store/mistake.ts'

@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { isWithin } from '../boot/age.ts'
 import type { Mac } from '../boot/address.ts'
 import { ConflictError } from '../boot/error.ts'
-import { macSchema } from '../boot/record.ts'
+import { macSchema } from '../boot/field.ts'
 import type { MarkStore } from '../store/port.ts'
 
 /** A phase that is open. Times are milliseconds since 1970. */

@@ -1,7 +1,7 @@
 // What stands in a release's manifest.json: schema and reading. Used by store/release for what is in the depot, and by the release room,
 // which writes it. It touches no disk.
 import { z } from 'zod'
-import { depotPathSchema, urlOrPathSchema } from '../boot/record.ts'
+import { depotPathSchema, urlOrPathSchema } from '../boot/field.ts'
 import { checkValue, type Mistake } from './mistake.ts'
 
 /** The name of the file in a release's folder. */

@@ -2,7 +2,8 @@
 import { basename } from 'node:path'
 import type { z } from 'zod'
 import type { Place } from '../boot/error.ts'
-import { nameSchema, type Profile, profileSchema, type Station, stationSchema } from '../boot/record.ts'
+import { nameSchema } from '../boot/field.ts'
+import { type Profile, profileSchema, type Station, stationSchema } from '../boot/record.ts'
 import { checkValue, formatPath, type Mistake } from './mistake.ts'
 import { readYaml, type YamlFile } from './yaml.ts'
 

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { InputError } from '../boot/error.ts'
-import { nameSchema } from '../boot/record.ts'
+import { nameSchema } from '../boot/field.ts'
 import { writeAtomic } from './atomic.ts'
 import type { MarkStore } from './port.ts'
 

@@ -1,15 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import {
-  builtInProfiles,
-  depotPathSchema,
-  indexRecords,
-  kernelWordSchema,
-  nameSchema,
-  type Profile,
-  profileSchema,
-  stationSchema,
-  uuidSchema,
-} from '../../src/boot/record.ts'
+import { depotPathSchema, kernelWordSchema, nameSchema, uuidSchema } from '../../src/boot/field.ts'
+import { builtInProfiles, indexRecords, type Profile, profileSchema, stationSchema } from '../../src/boot/record.ts'
 import { makeProfiles, makeStation } from '../support/core.ts'
 
 const station = { name: 'kiosk', macs: ['52:54:00:00:00:01'] }
