@@ -288,6 +288,15 @@ describe('secrets', () => {
     expect(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`).not.toContain('hunter2')
   })
 
+  it('stay secret when the station sends them back in its own archive', async () => {
+    const rig = await createRig()
+    await rig.lay({ 'secrets/vpn': 'shared-vpn\n', 'overlays/base/layer.yaml': 'files: { etc/vpn.key: { secret: vpn } }\n' })
+    const composed = await rig.make({
+      archive: await archive(rig, [...overlayMembers('saved'), { kind: 'file', path: 'etc/vpn.key', bytes: bytes('shared-vpn\n') }]),
+    })
+    expect(composed).toMatchObject({ isSecret: true, secretPaths: ['etc/vpn.key'] })
+  })
+
   it('that are not there, or lead out, are refused by name', async () => {
     const rig = await createRig()
     await rig.lay({
