@@ -46,6 +46,8 @@ export function createServed({ history, depot, onFault }: ServedOptions): Served
     given.set(mac, overlay)
     if (kept.get(mac)?.identity === overlay.identity) return
     later(async () => {
+      // It may have been told by the time that its turn comes.
+      if (kept.get(mac)?.identity === overlay.identity) return
       const digest = overlay.digest ?? archives.get(overlay.identity)
       const source = digest === undefined ? { file: join(depot, overlay.path) } : { digest }
       const { file, isSecret, secretPaths } = overlay

@@ -129,6 +129,45 @@ describe('layers', () => {
     })
   })
 
+  it('are behind the ticket of a pxelinux configuration too', async () => {
+    const { room } = createStage()
+    const text = await room.fetch(`pxelinux.cfg/01-${mac.replaceAll(':', '-')}`, { via: 'tftp' })
+    const name = /(t\/[^/]+\/configs\/\S+)/.exec(text)?.[1] ?? ''
+    expect(await room.fetch(name)).toContain('base+own for')
+  })
+
+  it('of a station’s own loader need the ticket only where they are secret, and the same one for a minute', async () => {
+    const scripts: string[] = []
+    const stationLoaders = {
+      open: async (_: string, script: string) => {
+        scripts.push(/apkovl=\S+/.exec(script)?.[0] ?? 'none')
+        return { bytes: new Uint8Array(5), sha256: 'x', from: 'y' }
+      },
+    }
+    const { room, state, clock } = createStage({ stationLoaders })
+    room.put('ipxe/undionly.kpxe', 'loader')
+    const ask = (): Promise<string> => room.fetch(`${mac.replaceAll(':', '-')}/undionly.kpxe`, { via: 'tftp' })
+    await ask()
+    state.secret = true
+    state.salt = 'another'
+    room.pass()
+    await ask()
+    await ask()
+    await room.fetch((scripts[1] ?? '').replace('apkovl=http://10.9.0.1:8080/', ''))
+    await ask()
+    clock.steady += 60_000
+    await ask()
+    expect(scripts.map((line) => (line.includes('/t/') ? 'ticket' : line.includes('apkovl') ? 'open' : 'none'))).toEqual([
+      'open',
+      'ticket',
+      'ticket',
+      'ticket',
+      'ticket',
+    ])
+    expect(new Set(scripts.slice(1)).size).toBe(3)
+    expect(scripts[1]).toBe(scripts[2])
+  })
+
   it('are never behind a script that does not know whose it is', async () => {
     const { room } = createStage()
     room.put('configs/default.tar.gz', goodOverlay('default'))
