@@ -122,7 +122,7 @@ export function createPullIndexes(options: PullIndexOptions): PullIndexes {
     try {
       reach.check()
       const headers = await conditionsOf(record)
-      const answer = await reach.through(() => upstream.get(`${upstreamUrl}/${record.path}`, { headers, retries: 0 }))
+      const answer = await reach.through(() => upstream.get(`${upstreamUrl}/${record.path}`, { headers, retries: 1 }))
       if (answer.status === 304 && Object.keys(headers).length) answer.cancel()
       else await take(record, answer)
       record.checkedAt = now()

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import type { TrustedKeys } from '../apk/signature.ts'
 import { isWithin } from '../boot/age.ts'
 import type { Content } from '../boot/content.ts'
-import { MissingError } from '../boot/error.ts'
+import { MissingError, OutsideError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import type { Upstream } from '../upstream/client.ts'
 import { readContents } from './contents.ts'
@@ -110,13 +110,20 @@ export async function createPull(options: PullOptions): Promise<Pull> {
 
   function openPackage(name: PackageName): Maybe<Content> {
     const running = transfers.get(name.path)
-    if (running) {
-      counts.joined++
-      return running.open()
-    }
+    if (running) return follow(name, running)
     const found = openRight(name)
     if (found instanceof Promise) return found.then((content) => content ?? pull(name))
     return found ?? pull(name)
+  }
+
+  /** One that is under way; when it ends in this very moment, what came of it. */
+  function follow(name: PackageName, running: Transfer): Promise<Content> {
+    counts.joined++
+    return running.open().catch(async (error: unknown) => {
+      if (!(error instanceof OutsideError && error.code === 'transfer-ended')) throw error
+      await running.ended
+      return pull(name)
+    })
   }
 
   /** What the folder has, unless it has another size than the index says: then it was cut once, or put out anew. */
@@ -146,10 +153,7 @@ export async function createPull(options: PullOptions): Promise<Pull> {
   /** Everybody who asks for it meanwhile follows the same transfer. */
   function pull(name: PackageName): Promise<Content> {
     const running = transfers.get(name.path)
-    if (running) {
-      counts.joined++
-      return running.open()
-    }
+    if (running) return follow(name, running)
     const missedAt = absent.get(name.path)
     if (missedAt !== undefined && isWithin(absentMs, missedAt, now())) return Promise.reject(absentError(name))
     const first = prepare(name)

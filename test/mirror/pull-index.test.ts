@@ -71,7 +71,8 @@ describe('indexes', () => {
     rig.server.fault(indexPath, { kind: 'refuse' })
     const before = rig.server.hits()
     for (let station = 0; station < 50; station++) await rig.get(indexPath)
-    expect(rig.server.hits() - before).toBe(1)
+    // Twice, for the first try may have met a connection that was just being closed.
+    expect(rig.server.hits() - before).toBe(2)
   })
 
   it('are waited for a little when the upstream is slow, and then yesterday’s for all', async () => {

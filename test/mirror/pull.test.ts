@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { link, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Content } from '../../src/boot/content.ts'
@@ -121,6 +121,15 @@ describe('packages from the upstream', () => {
     await rig.get(pathOf(many[3] as (typeof many)[0]))
     await expect.poll(() => rig.pull.describe().keptFiles).toBe(3)
     await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz', 'p0-1.0-r0.apk', 'p2-1.0-r0.apk', 'p3-1.0-r0.apk'])
+    // What a snapshot has too frees nothing, and what a sync lists is needed: neither goes.
+    await link(join(rig.root, folder, 'p2-1.0-r0.apk'), join(rig.root, 'snapshot.apk'))
+    const digest = '0'.repeat(64)
+    const contents = { format: 1, kind: 'sync', indexSha256: digest, switchedAt: 0, isWhole: false, files: { 'p0-1.0-r0.apk': ['x', 1, digest] } }
+    await writeFile(join(rig.root, folder, '.contents.json'), JSON.stringify(contents))
+    for (const one of many.slice(4)) await rig.get(pathOf(one))
+    await expect
+      .poll(async () => (await rig.list()).filter((name) => name.endsWith('.apk')))
+      .toEqual(['p0-1.0-r0.apk', 'p2-1.0-r0.apk', 'p3-1.0-r0.apk', 'p4-1.0-r0.apk', 'p5-1.0-r0.apk'])
     await rig.pull.close()
     const later = await rig.again()
     expect(later.describe().keptFiles).toBe(3)
@@ -246,7 +255,37 @@ describe('a disk that takes no more', () => {
   })
 })
 
+describe('an upstream that is away', () => {
+  it('does not hold up every package in turn, and one file that hangs says nothing of the others', async () => {
+    const rig = await makePullRig({ packages: [busybox, medium], client: { headersMs: 300 } })
+    await rig.get(indexPath)
+    rig.server.fault(pathOf(busybox), { kind: 'hang' })
+    await expect(rig.get(pathOf(busybox))).rejects.toMatchObject({ code: 'upstream-timeout' })
+    expect((await rig.get(pathOf(medium))).equals(medium.bytes)).toBe(true)
+    rig.server.fault(pathOf(busybox), { kind: 'refuse' })
+    await expect(rig.get(pathOf(busybox))).rejects.toMatchObject({ code: 'upstream-unreachable' })
+    const before = rig.server.hits()
+    for (let at = 0; at < 20; at++)
+      await expect(rig.get(`${folder}/p${at}-1-r0.apk`)).rejects.toMatchObject({ code: 'upstream-down', mayRetry: true })
+    expect(rig.server.hits()).toBe(before)
+    rig.server.fault(pathOf(busybox), undefined)
+    rig.clock.now += 6_000
+    expect((await rig.get(pathOf(busybox))).equals(busybox.bytes)).toBe(true)
+    rig.server.release()
+  })
+})
+
 describe('reading while it grows', () => {
+  it('goes on from the disk when the file was kept, however slow the reader', async () => {
+    const rig = await makePullRig({ packages: [medium] })
+    const slow = await rig.pull.open(pathOf(medium))
+    const start = await slow.read(0, 1000)
+    expect((await rig.get(pathOf(medium))).equals(medium.bytes)).toBe(true)
+    await expect.poll(() => rig.pull.describe()).toMatchObject({ running: 0, keptFiles: 1 })
+    expect(Buffer.concat([start, await slow.read(1000, medium.bytes.length)]).equals(medium.bytes)).toBe(true)
+    slow.close()
+  })
+
   it('cuts every reader when the end is not good, and closes the draft when the last has left', async () => {
     const rig = await makePullRig({ packages: [big], client: { stallMs: 300, headersMs: 300 } })
     await rig.get(indexPath)
