@@ -21,6 +21,7 @@ import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
 import { bootOf } from './overlay/boot-of.ts'
 import { createDesk, type Desk } from './overlay/desk.ts'
+import { createKnownPackages } from './overlay/known-package.ts'
 import { openOverlays } from './overlay/open.ts'
 import { listWorlds, startMirrorSchedule } from './server/mirror.ts'
 import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
@@ -180,7 +181,13 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     emit,
     findPlace,
   })
-  const desk = createDesk({ depot, overlays, findOverlay: gate.findOverlay, findBoot: (mac) => bootOf(mac, records.current(), site) })
+  const desk = createDesk({
+    depot,
+    overlays,
+    findOverlay: gate.findOverlay,
+    findBoot: (mac) => bootOf(mac, records.current(), site),
+    knownPackages: createKnownPackages(config.packages.root),
+  })
   const door = createDoor({
     gate,
     scripts,
@@ -192,6 +199,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     overlayAccess: config.overlays.access,
     mayTell,
     onOverlay: served.give,
+    hasSecrets: served.hasSecrets,
     presence,
     emit,
     now,
