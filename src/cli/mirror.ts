@@ -21,6 +21,7 @@ import type { Context } from './context.ts'
 import { addSnapshotCommands } from './mirror-snapshot.ts'
 import { formatStatus, formatSync, formatVerify, withProgress } from './mirror-show.ts'
 import { choosePlaces, listStationWorlds, type PlaceOptions, placeFlags } from './mirror-places.ts'
+import { formatPull, readPull } from './packages.ts'
 import { exitCodes, formatTable, say, sayJson } from './output.ts'
 import { formatSize } from './release-show.ts'
 
@@ -72,14 +73,15 @@ export function addMirrorCommand(program: Command, context: () => Context): void
 
 async function status(context: Context): Promise<void> {
   const { config } = context.load()
-  const [places, times] = await Promise.all([describeMirror(config.packages.root), readTimes(syncTimesFile(config))])
-  if (context.json) return sayJson({ root: config.packages.root, places, syncs: times })
+  const [places, times, pull] = await Promise.all([describeMirror(config.packages.root), readTimes(syncTimesFile(config)), readPull(context)])
+  if (context.json) return sayJson({ root: config.packages.root, places, syncs: times, pull: pull ?? null })
   say(formatStatus(places))
   const rows = config.mirror.sync.map(({ name, every = 'by command' }) => {
     const { okAt, reason } = times[name] ?? {}
     return [name, every, okAt === undefined ? 'never' : new Date(okAt).toISOString().slice(0, 16).replace('T', ' '), reason ?? '']
   })
   if (rows.length) say(`\n${formatTable(['sync', 'every', 'last good (UTC)', ''], rows)}`)
+  if (pull) say(`\n${formatPull(pull)}`)
 }
 
 async function sync(context: Context, names: readonly string[], dryRun: boolean): Promise<void> {
