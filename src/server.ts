@@ -17,7 +17,6 @@ import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
-import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
 import { bootOf } from './overlay/boot-of.ts'
 import { createDesk, type Desk } from './overlay/desk.ts'
@@ -125,7 +124,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   closers.push(rooms.served.settle)
   const problems = () => [...warnings.map((message) => ({ message })), ...rooms.scripts.problems(), ...listMirrorProblems(packages.describe())]
   const status = () => ({ version, startedAt, listening, problems: problems() })
-  const nfs = await resumeNfs(config, emit, closers, warnings)
+  const nfs = await resumeNfs(openConfiguredNfs(config, rooms.overlays.history, emit), closers, warnings)
   const doors = { config, rooms, ipxe, nfs, packages, store, records, emit, warnings, listening, closers, status, onFault }
   await openSecondHttp(doors)
   await openHttp(doors)
@@ -290,8 +289,7 @@ type Doors = {
 }
 
 /** The export by NFS: what a dead server left is closed, a phase that is still running goes on. A failure is told and stops nothing else. */
-async function resumeNfs({ depot, state, networks }: Config, emit: Emit, closers: Closers, warnings: string[]): Promise<Nfs> {
-  const nfs = openNfs({ depot, state, networks, now: Date.now, emit })
+async function resumeNfs(nfs: Nfs, closers: Closers, warnings: string[]): Promise<Nfs> {
   const timer = setInterval(() => void nfs.sweep().catch(() => undefined), nfsSweepMs).unref()
   closers.push(() => {
     clearInterval(timer)

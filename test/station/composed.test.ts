@@ -312,6 +312,17 @@ describe.each([
   })
 })
 
+it('what a station saved that had secrets is not given by itself either', async () => {
+  const { room } = createStage({
+    stations: [{ name: 'station1', macs: [mac], profile: 'wait' }],
+    door: { hasSecrets: async (who) => who === mac },
+  })
+  for (const path of [named, 'configs/groups/xl.tar.gz', `configs/${otherMac}.tar.gz`]) room.put(path, goodOverlay(path))
+  for (const path of [named, `configs/${mac}.tar.gz`, `Configs/${mac}.tar.gz`, `configs/${mac.replaceAll(':', '')}.apkovl.tar.gz`])
+    await expect(room.open(path)).rejects.toMatchObject({ code: 'overlay-refused' })
+  expect((await room.fetch(`configs/${otherMac}.tar.gz`)).length).toBeGreaterThan(100)
+})
+
 it('under access: ticket no archive is had by its path, and no gpxe-script names one', async () => {
   const { room } = createStage({ stations: [], profiles: [{ name: 'default', kind: 'alpine' }], door: { overlayAccess: 'ticket' } })
   for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', `configs/${mac}.tar.gz`]) room.put(path, goodOverlay(path))

@@ -15,7 +15,11 @@ function stage(fails = 0) {
   const told: string[] = []
   const faults: unknown[] = []
   let left = fails
-  const history: Pick<History, 'append' | 'noteBooted'> = {
+  const history: Pick<History, 'append' | 'noteBooted' | 'list'> = {
+    list: async (who) => {
+      if (who === otherMac) throw new Error('disk gone')
+      return { versions: told.filter((line) => line.startsWith(who)).map((line) => ({ isSecret: line.endsWith('secret') })) as never }
+    },
     append: async ({ mac: who, kind, source, isSecret }: AppendAsk) => {
       if (left-- > 0) throw new Error('disk full')
       told.push(`${who} ${kind} ${JSON.stringify(source)}${isSecret ? ' secret' : ''}`)
@@ -37,6 +41,7 @@ describe('what was served', () => {
     served.give(mac, archive)
     await served.settle()
     expect(told).toHaveLength(3)
+    expect(await served.hasSecrets(mac)).toBe(false)
   })
 
   it('of layers keeps its secrets marked, and is what the report is held against', async () => {
@@ -47,6 +52,7 @@ describe('what was served', () => {
     await served.settle()
     expect(told).toEqual([`${mac} composed {"digest":"d1"} secret`, `${mac} booted d1`])
     expect([served.last(mac), served.last(otherMac)]).toEqual([composed, undefined])
+    expect([await served.hasSecrets(mac), await served.hasSecrets(otherMac)]).toEqual([true, true])
   })
 
   it('is tried again with the next boot when the disk refused it', async () => {
