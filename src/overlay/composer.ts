@@ -37,6 +37,7 @@ export type ComposerOptions = {
 /** Raised when the same input gives other bytes than before. */
 const format = 'bivouac overlay 1'
 const maxRecent = 4096
+const answeredMs = 3_600_000
 const maxTries = 3
 /** Each run may hold a layer's bytes in memory. */
 const maxRuns = 4
@@ -49,6 +50,7 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
   const kept = createKept(state)
   const turns = createTurns(maxRuns)
   const recents = new Map<string, Recent>()
+  const answered = new Map<string, number>()
   const inMemory = new Map<string, KeptComposition>()
 
   function compose(asked: ComposeAsk): Composed | undefined | Promise<Composed | undefined> {
@@ -72,6 +74,9 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
     }
     recent.outcome.then((value) => {
       recent.value = value
+      answered.delete(value.digest)
+      answered.set(value.digest, now())
+      if (answered.size > maxRecent) answered.delete(answered.keys().next().value as string)
     }, forget)
     return recent.outcome
   }
@@ -167,7 +172,14 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
       .update(JSON.stringify([format, settings, facts, fingerprint]))
       .digest('hex')
 
-  return { compose, digests: kept.digests }
+  /** What was answered a while ago may still be on its way to a station. */
+  async function digests(): Promise<Set<string>> {
+    const needed = await kept.digests()
+    for (const [digest, at] of answered) if (isWithin(answeredMs, at, now())) needed.add(digest)
+    return needed
+  }
+
+  return { compose, digests }
 }
 
 /** Tried again; other errors go on. */

@@ -63,11 +63,18 @@ export type HistoryOptions = {
   /** Versions kept of each overlay. */
   readonly keep: number
   readonly now: () => number
+  /** How many MACs that nobody ordered to be kept. */
+  readonly maxJournals?: number
 }
 
 const maxInMemory = 4096
+const defaultMaxJournals = 20_000
 
-export function createHistory({ depot, state, blobs, keep, now }: HistoryOptions): History {
+/** Kept without anybody's order. */
+const isByItself = (kind: VersionKind): boolean => kind === 'found' || kind === 'composed'
+
+export function createHistory({ depot, state, blobs, keep, now, maxJournals = defaultMaxJournals }: HistoryOptions): History {
+  let journals: number | undefined
   const folder = join(state, 'overlays', 'history')
   const pathOf = (mac: Mac): string => join(folder, `${formatMacHyphen(mac)}.jsonl`)
   const known = new Map<Mac, HistoryState>()
@@ -132,9 +139,16 @@ export function createHistory({ depot, state, blobs, keep, now }: HistoryOptions
         ...(isSecret && { isSecret }),
         ...(secretPaths?.length && { secretPaths: [...secretPaths] }),
       }
+      // Whoever asks with many MACs fills no disk: of those that nobody knows only so many are kept.
+      if (!versions.length && isByItself(kind) && !(await hasRoom())) return entry
       await add(ask.mac, entry)
       return entry
     })
+  }
+
+  async function hasRoom(): Promise<boolean> {
+    journals ??= (await readdir(folder).catch(() => [])).length
+    return journals++ < maxJournals
   }
 
   async function read(digest: string): Promise<Blob> {

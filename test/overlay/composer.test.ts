@@ -560,7 +560,33 @@ describe('any layers', () => {
   })
 })
 
-describeWith(['tar', 'busybox'], 'other programs', () => {
+describeWith(['tar', 'busybox', 'bsdtar'], 'other programs', () => {
+  it('make archives that count as the station’s own: lbu’s tar, GNU’s and bsdtar’s', async () => {
+    const rig = await createRig()
+    await rig.lay({
+      'tree/etc/hostname': 'theirs\n',
+      'tree/etc/apk/world': 'alpine-base\nchrony\n',
+      'tree/etc/shadow': 'root:!::0:::::\n',
+      'overlays/base/layer.yaml': 'packages: [htop]\n',
+    })
+    await mkdir(join(rig.depot, 'tree/etc/runlevels/sysinit'), { recursive: true })
+    await symlink('/etc/init.d/devfs', join(rig.depot, 'tree/etc/runlevels/sysinit/devfs'))
+    for (const [program, words] of [
+      ['busybox', ['tar', '-czf']],
+      ['tar', ['-czf']],
+      ['tar', ['--format=pax', '-czf']],
+      ['bsdtar', ['-czf']],
+    ] as const) {
+      const path = 'configs/52-54-00-12-34-56.tar.gz'
+      await mkdir(join(rig.depot, 'configs'), { recursive: true })
+      const { status } = spawnSync(program, [...words, join(rig.depot, path), 'etc'], { cwd: join(rig.depot, 'tree') })
+      expect(status).toBe(0)
+      const identity = identityOf(await stat(join(rig.depot, path), { bigint: true }))
+      const { report } = await rig.make({ archive: { path, identity } })
+      expect(report).toMatchObject({ hostname: 'theirs', world: ['alpine-base', 'chrony', 'htop'], services: ['sysinit/devfs'] })
+    }
+  })
+
   it('read what is composed, and find the same names', async () => {
     const rig = await createRig()
     await rig.lay({ [`overlays/base/etc/${'long/'.repeat(30)}name`]: 'x', 'overlays/base/etc/größe': 'x' })
@@ -568,6 +594,8 @@ describeWith(['tar', 'busybox'], 'other programs', () => {
     const own = [...(await membersOf(composed)).values()].map(({ path, kind }) => (kind === 'directory' ? `${path}/` : path))
     const gnu = spawnSync('tar', ['--quoting-style=literal', '-tzf', composed.path], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } })
     expect([gnu.stderr, gnu.stdout.trim().split('\n')]).toEqual(['', own])
+    const bsd = spawnSync('bsdtar', ['-tzf', composed.path], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } })
+    expect([bsd.stderr, bsd.stdout.trim().split('\n')]).toEqual(['', own])
     // busybox's tar as of 1.35 knows no pax paths, which only names of more than 255 bytes need.
     const busybox = spawnSync('busybox', ['tar', '-tzf', composed.path], { encoding: 'utf8' })
     expect(busybox.stdout.trim().split('\n').length).toBe(own.length)
