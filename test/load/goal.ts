@@ -55,6 +55,7 @@ export const goals: readonly Goal[] = [
   { scenario: 'apk-hot', metric: 'megabytesPerSecond', form: 'rate', against: ['nginx'], must: 0.6, goal: 0.8 },
   { scenario: 'modloop-hall', metric: 'memoryGrowthMb', form: 'value', must: 40, goal: 10 },
   { scenario: 'modloop-hall', metric: 'memoryMb', form: 'value', must: 300, goal: 240 },
+  { scenario: 'compose-cold', metric: 'rate', form: 'rate', against: ['tar-gzip'], must: 0.5, goal: 1.0 },
   { scenario: 'boot-storm', metric: 'seconds', form: 'faster', against: ['dnsmasq+nginx'], must: 0.75, goal: 1.0 },
   { scenario: 'boot-storm', metric: 'seconds', form: 'faster', against: ['npm-stack'], must: 2.5, goal: 3.3 },
   { scenario: 'boot-small', metric: 'seconds', form: 'faster', against: daemonStacks, must: 2, goal: 2.8 },

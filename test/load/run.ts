@@ -9,6 +9,7 @@ import type { Figure } from './figure.ts'
 import { goals, judge } from './goal.ts'
 import { extraFolders } from './peer/peer.ts'
 import { formatFigures, formatGoals } from './report.ts'
+import { composeScenarios, runCompose } from './scenario/compose.ts'
 import { dhcpScenarios, runDhcp } from './scenario/dhcp.ts'
 import { httpScenarios, runHttp } from './scenario/http.ts'
 import { mirrorScenarios, runMirror } from './scenario/mirror.ts'
@@ -17,7 +18,7 @@ import { runStorm, stormScenarios } from './scenario/storm.ts'
 import { runTftp, tftpScenarios } from './scenario/tftp.ts'
 import { createStage, type Stage } from './stage.ts'
 
-const scenarios = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...mirrorScenarios, ...stormScenarios]
+const scenarios = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios]
 
 export const help = `usage: npm run bench -- [options]
 
@@ -120,7 +121,7 @@ async function measure(stage: Stage, flags: Flags): Promise<Figure[]> {
     profileFolder: flags.profile,
   }
   const figures: Figure[] = []
-  for (const run of [runDhcp, runTftp, runHttp, runMirror, runStorm]) figures.push(...(await run(bench)))
+  for (const run of [runDhcp, runTftp, runHttp, runCompose, runMirror, runStorm]) figures.push(...(await run(bench)))
   return figures
 }
 
