@@ -8,6 +8,7 @@ import { type Figure, type Metrics, pickBest } from './load/figure.ts'
 import { formatGap, formatNumber, formatResult, type Goal, goals, judge } from './load/goal.ts'
 import { formatFigures, formatTable } from './load/report.ts'
 import { help } from './load/run.ts'
+import { composeScenarios } from './load/scenario/compose.ts'
 import { dhcpScenarios } from './load/scenario/dhcp.ts'
 import { httpScenarios } from './load/scenario/http.ts'
 import { mirrorScenarios } from './load/scenario/mirror.ts'
@@ -20,7 +21,7 @@ const figure = (scenario: string, server: string, metrics: Metrics): Figure => (
 describe('the command', () => {
   it('tells its options and every scenario, and measures nothing', () => {
     expect(execFileSync(process.execPath, [run, '--help'], { encoding: 'utf8' })).toBe(help)
-    for (const scenario of [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...mirrorScenarios, ...stormScenarios])
+    for (const scenario of [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios])
       expect(help).toContain(scenario)
   })
 
