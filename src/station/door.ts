@@ -249,7 +249,7 @@ export function createDoor(options: DoorOptions): Door {
     // pxelinux asks for a dozen names in turn; only the last is worth a word.
     if (!(error instanceof MissingError) || (asked.kind === 'pxelinux' && asked.key?.by !== 'default')) return
     const kind = refusals.find((one) => one === error.code) ?? 'file-missing'
-    if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: error.message })
+    if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: maskTicket(error.message) })
   }
 
   return { open }

@@ -330,3 +330,19 @@ it('under access: ticket no archive is had by its path, and no gpxe-script names
     await expect(room.open(path)).rejects.toBeInstanceOf(MissingError)
   expect(await room.fetch('gpxe-script', { peer: '10.9.0.99' })).not.toContain('apkovl')
 })
+
+it('a ticket that is asked for in a wrong way is in no event', async () => {
+  const { room, ticketed } = createStage()
+  const ticket = (await ticketed()).split('/')[1] ?? ''
+  for (const name of [
+    `t/${ticket}/none`,
+    `t/${ticket}x/${named}`,
+    `T/${ticket}/${named}`,
+    `52-54-00-12-34-56/t/${ticket}/y`,
+    `t/${ticket}`,
+    `x/t/${ticket}/y`,
+  ])
+    await room.open(name).catch(() => undefined)
+  expect(room.events.filter(({ kind }) => kind === 'file-missing').length).toBeGreaterThan(4)
+  expect(JSON.stringify(room.events)).not.toContain(ticket)
+})
