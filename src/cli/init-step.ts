@@ -25,6 +25,7 @@ export type Options = {
   source?: string
   mirror?: string
   packagesUrl?: string
+  sync?: boolean
   key?: string
   fingerprint?: string
   trustKeys?: boolean

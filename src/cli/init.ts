@@ -49,6 +49,7 @@ export function addInitCommand(program: Command, context: () => Context): void {
     .option('--arch <arch>', 'as Alpine names it', 'x86_64')
     .option('--source <path>', 'an archive, an ISO image, a folder or a URL (default: upstream, the mirror)')
     .option('--mirror <url>', "an Alpine mirror: releases and packages come from there (default: the configuration's)")
+    .option('--sync', 'keep here what the stations install, and bring it up to date each week (bivouac mirror sync does it at once)')
     .option('--packages-url <url>', 'where stations find packages, when another machine has them')
     .option('--key <file>', "OpenPGP key that signs Alpine's releases (default: keys/alpine.asc in the depot)")
     .option('--fingerprint <hex>', "the key's fingerprint (default: Alpine's)")
@@ -120,13 +121,20 @@ async function checkText(text: string, before: Config): Promise<Config> {
   }
 }
 
+/** All that stations install of one branch. Throws InputError without one: a fleet's branch moves when somebody says so. */
+function syncPlan(branch: string | undefined, arch: string) {
+  if (!branch || branch === 'latest-stable') throw new InputError('init-sync', '--sync needs a branch that stays, such as --branch v3.22')
+  return { name: 'stations', branch, ...(arch !== 'x86_64' && { arch }), packages: 'stations', every: 'week' }
+}
+
 function wishesOf(options: Options): Wish[] {
-  const { mirror, packagesUrl, interface: card, subnet, pool, router } = options
+  const { mirror, packagesUrl, sync, branch, arch, interface: card, subnet, pool, router } = options
   if (Boolean(card) !== Boolean(subnet)) throw new InputError('init-network', '--interface and --subnet go together: both turn DHCP on')
   if (!subnet && (pool || router)) throw new InputError('init-network', '--pool and --router belong to a network: give --interface and --subnet')
   const network = { name: card, interface: card, subnet, ...(pool && { pool: [pool] }), ...(router && { router: [router] }) }
   return [
     ...(mirror ? [{ path: ['mirror', 'upstream'], value: mirror.replace(/\/+$/, '') }] : []),
+    ...(sync ? [{ path: ['mirror', 'sync'], value: [syncPlan(branch, arch)] }] : []),
     ...(packagesUrl ? [{ path: ['packages', 'url'], value: packagesUrl.replace(/\/+$/, '') }] : []),
     ...(card ? [{ path: ['networks'], value: [network] }] : []),
   ]
