@@ -5,8 +5,11 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
+import { BivouacError } from '../../src/boot/error.ts'
+import { readArchive } from '../../src/overlay/archive.ts'
 import { identityOf } from '../../src/store/version.ts'
 import { goodOverlay, overlayMembers } from '../support/overlay.ts'
+import { seededRandom } from '../support/random.ts'
 import { describeWith } from '../support/tool.ts'
 import { createRig, membersOf, profile, release, type Rig, station } from './rig.ts'
 
@@ -500,6 +503,47 @@ describe('what no layer may hold', () => {
     expect(code === 'overlay-size' ? ['overlay-size', 'tar-cut'] : [code]).toContain(error.code)
     expect(error.message).toContain('overlays/base.tar.gz')
   })
+
+  it('gives only errors of ours for 600 spoiled archives, and never a member outside', async () => {
+    const random = seededRandom(23)
+    const tar = writeTar([
+      ...overlayMembers('s'),
+      { kind: 'file', path: 'layer.yaml', bytes: bytes('packages: [htop]\n') },
+      { kind: 'hardlink', path: 'etc/z-hard', target: 'etc/hostname' },
+      { kind: 'file', path: `etc/${'long/'.repeat(60)}x`, bytes: bytes('x') },
+    ])
+    const rig = await createRig()
+    let taken = 0
+    for (let round = 0; round < 600; round++) {
+      const spoiled = Buffer.from(tar)
+      const at = Math.floor(random() * (spoiled.length / 512)) * 512
+      // In the name, the kind or the link's target, with what matters there.
+      const offset = (): number => [random() * 12, 156, 157 + random() * 20][Math.floor(random() * 3)] as number
+      for (let turn = 0; turn < 2; turn++) spoiled[at + Math.floor(offset())] = './a\0\x01\xff0125x'.charCodeAt(Math.floor(random() * 12))
+      // A header that counts as whole: what stands in it is taken at its word.
+      const block = spoiled.subarray(at, at + 512)
+      block.write('        ', 148, 'latin1')
+      block.write(
+        `${block
+          .reduce((sum, byte) => sum + byte, 0)
+          .toString(8)
+          .padStart(6, '0')}\0 `,
+        148,
+        'latin1',
+      )
+      const path = join(rig.state, 'spoiled.tar.gz')
+      await writeFile(path, gzipSync(spoiled, { level: 1 }))
+      const isLayer = random() < 0.5
+      const options = { depot: rig.depot, file: 'x.tar.gz', isLayer, limits: { entries: 1000, sizeBytes: 1_000_000, depth: 64 } }
+      const outcome = await readArchive(path, options).catch((error) => error)
+      if (outcome instanceof Error) expect(outcome).toBeInstanceOf(BivouacError)
+      else {
+        taken++
+        for (const name of outcome.members.keys()) expect(name).toMatch(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\x00-\x1f]+$/)
+      }
+    }
+    expect(taken).toBeGreaterThan(100)
+  }, 60_000)
 
   it('is taken from an archive where it is sound: templates, layer.yaml, hard links, owners root’s', async () => {
     const rig = await createRig()
