@@ -38,7 +38,7 @@ describe('the command', () => {
 
 describe('the goals', () => {
   it('are of scenarios that exist', () => {
-    const known = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...mirrorScenarios, ...stormScenarios]
+    const known = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios]
     expect(goals.filter(({ scenario, beside }) => ![scenario, beside ?? scenario].every((name) => known.includes(name)))).toEqual([])
   })
 

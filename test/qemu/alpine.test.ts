@@ -81,7 +81,7 @@ describeBoot(['root', 'ip', 'curl', 'busybox'], 'the whole road of an Alpine sta
   const boot = async (firmware: 'bios' | 'uefi', tap: string) => {
     const since = Date.now()
     const machine = scene.boot(firmware, [cardOn(mac, scene.tap(tap))])
-    await machine.waitFor(/^BVC reported \d/m, 90_000)
+    await machine.waitFor(/^BVC reported \d/m, 150_000)
     expect(await machine.exited).toBe(0)
     const events = (await scene.waitForEvent(mac, 'up', 10_000)).filter(({ at }) => at >= since)
     return { text: machine.serial.text(), events }
