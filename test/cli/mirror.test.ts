@@ -1,6 +1,7 @@
 // The mirror's and apk's commands as a person meets them: what they say, what they change, exit codes. Run in this process, for there are many;
 // syncing over HTTP is in test/interop/docs.
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -114,6 +115,31 @@ describe('bivouac mirror', () => {
     expect((await run('mirror', 'snapshot', 'remove', 'spring')).stdout).toMatch(/removed spring/)
     expect((await run('mirror', 'import', '@spring.tar')).stdout).toMatch(/imported snapshots\/spring\/v3\.22\/main\/x86_64: 2 packages/)
     expect((await run('mirror', 'snapshot', 'list')).stdout).toMatch(/spring +2/)
+  })
+})
+
+describe('a snapshot for a release', () => {
+  it('sets where the release’s packages come from, and is kept as long as it does', async () => {
+    layMain()
+    const id = 'alpine/3.22.2/x86_64/lts'
+    const folder = join(home, 'depot/releases', id)
+    mkdirSync(folder, { recursive: true })
+    const files = ['vmlinuz-lts', 'initramfs-lts'].map((name) => {
+      writeFileSync(join(folder, name), name)
+      return { name, sizeBytes: name.length, sha256: createHash('sha256').update(name).digest('hex') }
+    })
+    const manifest = { format: 1, id, version: '3.22.2', branch: 'v3.22', arch: 'x86_64', flavour: 'lts', source: 'test', importedAt: 0, files }
+    writeFileSync(
+      join(folder, 'manifest.json'),
+      JSON.stringify({ ...manifest, verified: { checksum: 'none', signature: 'none' }, repositories: ['apk/v3.22/main'] }),
+    )
+    expect(await run('mirror', 'snapshot', 'create', 'spring', '--release', 'alpine/9/x86_64/lts')).toMatchObject({ code: 2 })
+    expect(existsSync(join(root, 'snapshots'))).toBe(false)
+    expect((await run('mirror', 'snapshot', 'create', 'spring', '--release', id)).stdout).toMatch(/boots from apk\/snapshots\/spring\/v3\.22\/main/)
+    expect(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')).repositories).toEqual(['apk/snapshots/spring/v3.22/main'])
+    expect((await run('mirror', 'snapshot', 'show', 'spring')).stdout).toContain(`booted from by ${id}`)
+    expect(await run('mirror', 'snapshot', 'remove', 'spring')).toMatchObject({ code: 3, stderr: expect.stringContaining(id) })
+    expect((await run('mirror', 'verify')).stdout).toMatch(/2 folders, 4 packages .* all good/)
   })
 })
 
