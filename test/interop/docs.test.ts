@@ -65,7 +65,7 @@ function layCompilers(folder: string): void {
   }
 }
 
-describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'qemu-system-x86_64'], 'the documents', () => {
+describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'grub-mkimage', 'xorriso', 'qemu-system-x86_64'], 'the documents', () => {
   let lab: Lab
   let copy: string
   let namespace: string
