@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import type { TestPackage } from '../support/apk.ts'
 import { seededRandom } from '../support/random.ts'
 import type { Fault } from '../support/upstream.ts'
-import { folder, indexPath, makeBigPackage, makePullRig } from './pull-rig.ts'
+import { eventually, folder, indexPath, makeBigPackage, makePullRig } from './pull-rig.ts'
 
 const sizes = [500, 60_000, 700_000, 4_500_000]
 const packagesOf = (version: string): TestPackage[] => sizes.map((size, at) => makeBigPackage(`p${at}`, size, version))
@@ -69,10 +69,10 @@ it.each([1, 2])('storm %i', { timeout: 90_000 }, async (seed) => {
     await Promise.all(stations)
     rig.clock.now += pick([1_000, 20_000, 11 * 60_000])
   }
-  await expect.poll(() => rig.pull.describe().running).toBe(0)
+  await eventually(() => rig.pull.describe().running).toBe(0)
   expect(complete).toBeGreaterThan(10)
   const names = await readdir(join(rig.root, folder))
-  await expect.poll(() => rig.list().then((list) => list.filter((name) => name.startsWith('.')))).toEqual([])
+  await eventually(() => rig.list().then((list) => list.filter((name) => name.startsWith('.')))).toEqual([])
   for (const name of names.filter((one) => one.endsWith('.apk')))
     expect([name, (await readFile(join(rig.root, folder, name))).equals(right.get(name) ?? Buffer.alloc(0))]).toEqual([name, true])
   expect(rig.pull.describe().keptBytes).toBeLessThanOrEqual(12_000_000)
