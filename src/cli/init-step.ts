@@ -1,5 +1,5 @@
 // The steps of `bivouac init alpine`: each sees what is there, does what is missing, and says so. Called by init in their order.
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { branchOf } from '../alpine/branch.ts'
 import { InputError, MissingError } from '../boot/error.ts'
@@ -83,6 +83,7 @@ export async function takeRelease(config: Config, { options, isDry, note }: Work
         ...(key && { key: resolve(key) }),
         ...(fingerprint && { fingerprint }),
         ...(trustKeys && !hasKeys && { trustKeys }),
+        ...(!trustKeys && !hasKeys && (await canVerify(config, options)) && { requireSignature: true }),
         ...(source.endsWith('.iso') && !hasKeys && { withPackages: true }),
         dryRun: isDry,
       },
@@ -119,6 +120,12 @@ export async function takeRelease(config: Config, { options, isDry, note }: Work
     progress.end()
     await upstream.close()
   }
+}
+
+/** Is the key there, and something that can be signed? Then a release that was imported before the key is looked at again. */
+async function canVerify({ depot }: Config, { key, source }: Options): Promise<boolean> {
+  const isFolder = source !== undefined && (await stat(source).catch(() => undefined))?.isDirectory() === true
+  return !isFolder && (key !== undefined || (await readText(join(depot, 'keys/alpine.asc'))) !== undefined)
 }
 
 function openUpstream({ mirror }: Config) {

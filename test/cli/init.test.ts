@@ -121,6 +121,11 @@ describe('init alpine', () => {
     expect(folder.run('init', 'alpine', '--branch', 'v3.22')).toMatchObject({ code: 2, stderr: expect.stringContaining('--mirror https://dl-cdn') })
     const untrusted = folder.run('init', 'alpine', '--source', archive)
     expect(untrusted).toMatchObject({ code: 0, stdout: expect.stringMatching(/keys +! none is trusted yet/) })
+    // The key came later: what is there is verified now.
+    expect(init().stdout).toMatch(/keys +\+ 1 trusted/)
+  })
+
+  it('trusts a release that nobody could verify only when told to', () => {
     expect(folder.run('init', 'alpine', '--source', archive, '--trust-keys').stdout).toMatch(/keys +\+ 1 trusted/)
   })
 
