@@ -23,10 +23,11 @@ import { createInstantLoaders, type InstantLoaders } from './ipxe/instant.ts'
 import { createLoaderLibrary, type LoaderLibrary } from './ipxe/library.ts'
 import { createPacker } from './ipxe/packer.ts'
 import { type IpxeTools, openIpxeTools } from './ipxe/tools.ts'
-import { openNfs } from './nfs/open.ts'
 import type { Nfs } from './nfs/phase.ts'
+import { openConfiguredNfs } from './server/nfs.ts'
 import { bootOf } from './overlay/boot-of.ts'
 import { createDesk, type Desk } from './overlay/desk.ts'
+import { createKnownPackages } from './overlay/known-package.ts'
 import { openOverlays } from './overlay/open.ts'
 import { listWorlds, startMirrorSchedule } from './server/mirror.ts'
 import { describePackages, listMirrorProblems, openPackages, type PackageService, packagesBaseOf, startPackages } from './server/packages.ts'
@@ -141,7 +142,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   closers.push(rooms.served.settle)
   const problems = () => [...warnings.map((message) => ({ message })), ...rooms.scripts.problems(), ...listMirrorProblems(packages.describe())]
   const status = () => ({ version, startedAt, listening, problems: problems() })
-  const nfs = await resumeNfs(config, emit, closers, warnings)
+  const nfs = await resumeNfs(openConfiguredNfs(config, rooms.overlays.history, emit), closers, warnings)
   const manage = { records, editor, next, marks: store.marks }
   const doors = { config, rooms, ipxe, nfs, packages, store, records, manage, emit, warnings, listening, closers, status, onFault }
   await openSecondHttp(doors)
@@ -207,7 +208,13 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     emit,
     findPlace,
   })
-  const desk = createDesk({ depot, overlays, findOverlay: gate.findOverlay, findBoot: (mac) => bootOf(mac, records.current(), site) })
+  const desk = createDesk({
+    depot,
+    overlays,
+    findOverlay: gate.findOverlay,
+    findBoot: (mac) => bootOf(mac, records.current(), site),
+    knownPackages: createKnownPackages(config.packages.root),
+  })
   const door = createDoor({
     gate,
     scripts,
@@ -219,6 +226,7 @@ function createRooms(config: Config, records: RecordBook, emit: Emit, made: Made
     overlayAccess: config.overlays.access,
     mayTell,
     onOverlay: served.give,
+    hasSecrets: served.hasSecrets,
     presence,
     emit,
     now,
@@ -310,8 +318,7 @@ type Doors = {
 }
 
 /** The export by NFS: what a dead server left is closed, a phase that is still running goes on. A failure is told and stops nothing else. */
-async function resumeNfs({ depot, state, networks }: Config, emit: Emit, closers: Closers, warnings: string[]): Promise<Nfs> {
-  const nfs = openNfs({ depot, state, networks, now: Date.now, emit })
+async function resumeNfs(nfs: Nfs, closers: Closers, warnings: string[]): Promise<Nfs> {
   const timer = setInterval(() => void nfs.sweep().catch(() => undefined), nfsSweepMs).unref()
   closers.push(() => {
     clearInterval(timer)

@@ -8,8 +8,10 @@ import { type Figure, type Metrics, pickBest } from './load/figure.ts'
 import { formatGap, formatNumber, formatResult, type Goal, goals, judge } from './load/goal.ts'
 import { formatFigures, formatTable } from './load/report.ts'
 import { help } from './load/run.ts'
+import { composeScenarios } from './load/scenario/compose.ts'
 import { dhcpScenarios } from './load/scenario/dhcp.ts'
 import { httpScenarios } from './load/scenario/http.ts'
+import { mirrorScenarios } from './load/scenario/mirror.ts'
 import { stormScenarios } from './load/scenario/storm.ts'
 import { tftpScenarios } from './load/scenario/tftp.ts'
 
@@ -19,7 +21,8 @@ const figure = (scenario: string, server: string, metrics: Metrics): Figure => (
 describe('the command', () => {
   it('tells its options and every scenario, and measures nothing', () => {
     expect(execFileSync(process.execPath, [run, '--help'], { encoding: 'utf8' })).toBe(help)
-    for (const scenario of [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...stormScenarios]) expect(help).toContain(scenario)
+    for (const scenario of [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios])
+      expect(help).toContain(scenario)
   })
 
   it.each([
@@ -35,7 +38,7 @@ describe('the command', () => {
 
 describe('the goals', () => {
   it('are of scenarios that exist', () => {
-    const known = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...stormScenarios]
+    const known = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios]
     expect(goals.filter(({ scenario, beside }) => ![scenario, beside ?? scenario].every((name) => known.includes(name)))).toEqual([])
   })
 

@@ -5,7 +5,7 @@ import { createCatalog } from '../apk/catalog.ts'
 import { resolveWorld } from '../apk/closure.ts'
 import { splitWorld } from '../apk/dependency.ts'
 import { indexFileName, readIndex } from '../apk/index-file.ts'
-import { DecodeError, InputError } from '../boot/error.ts'
+import { DecodeError, InputError, MissingError } from '../boot/error.ts'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readTrustedKeys } from '../mirror/key.ts'
@@ -184,7 +184,7 @@ async function resolve(context: Context, world: readonly string[], options: Plac
     ),
   ]
   if (kinds.length > 1) throw new InputError('resolve-which', `there are ${kinds.join(', ')}: say which with --branch and --arch`)
-  if (!places.length) throw new InputError('mirror-empty', 'no index of that kind is here: "bivouac mirror status" shows what is')
+  if (!places.length) throw new MissingError('mirror-empty', 'no index of that kind is here: "bivouac mirror status" shows what is')
   const repositories = await Promise.all(
     places.map(async (place) => ({ place: place.repository, packages: (await readPlace(root, place)).packages })),
   )

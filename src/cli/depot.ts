@@ -1,5 +1,5 @@
 // `bivouac depot init`, also run by the first `serve`: makes the folders of a depot and a first profile, and never overwrites anything.
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Context } from './context.ts'
@@ -46,6 +46,19 @@ export async function initDepot(depot: string): Promise<string[]> {
     if (isNew) made.push(name)
   }
   return made
+}
+
+/** What initDepot would make. */
+export async function planDepot(depot: string): Promise<string[]> {
+  const missing = await Promise.all(
+    Object.keys(layout).map(async (name) =>
+      stat(join(depot, name)).then(
+        () => [],
+        () => [name],
+      ),
+    ),
+  )
+  return missing.flat()
 }
 
 async function writeNew(path: string, text: string): Promise<boolean> {

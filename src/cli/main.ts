@@ -12,6 +12,7 @@ import { addExplainCommand } from './explain.ts'
 import { addHostCommand } from './host.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
+import { addInitCommand } from './init.ts'
 import { addMediaCommand } from './media.ts'
 import { addMirrorCommand } from './mirror.ts'
 import { addNfsCommand } from './nfs.ts'
@@ -70,6 +71,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addIpxeCommand(program, createIpxeDeps(context))
   addNfsCommand(program, context)
   addMediaCommand(program, context)
+  addInitCommand(program, context)
   addPackagesCommand(program, context)
   addMirrorCommand(program, context)
   addApkCommand(program, context)

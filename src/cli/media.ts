@@ -60,6 +60,7 @@ async function describeStation({ gate, records }: LocalGate, config: Config, sta
   const record = stationByMac.get(mac)
   const plan = await gate.plan(mac, {})
   const { boot, overlay } = wantAlpine(plan, station)
+  const additions = plan.additions?.map(({ name, file }) => ({ name, file }))
   if (overlay.isSecret && !options.withSecrets)
     throw new InputError(
       'media-secret',
@@ -77,6 +78,7 @@ async function describeStation({ gate, records }: LocalGate, config: Config, sta
     initramfs: at(boot.files.initramfs),
     ...(boot.files.modloop && { modloop: at(boot.files.modloop) }),
     ...(release && { release }),
+    ...(additions && { additions }),
     overlay: overlay.file ?? at(overlay.path),
     world: overlay.report.world,
     repositories: findRepositories(repositoriesOf(boot), config),

@@ -1,7 +1,7 @@
 // `bivouac mirror …`: the packages that stations install, on this machine. Works on the folders themselves, beside a running server too: what it
 // switches is seen by the server at once.
-import { createReadStream, createWriteStream } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { createWriteStream } from 'node:fs'
+import { open, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
@@ -11,6 +11,7 @@ import { writeArchive } from '../mirror/archive-write.ts'
 import { importArchive } from '../mirror/import.ts'
 import { needTrustedKeys, readTrustedKeys } from '../mirror/key.ts'
 import type { Place } from '../mirror/place.ts'
+import type { OnMirrorProgress } from '../mirror/progress.ts'
 import { pruneMirror } from '../mirror/prune.ts'
 import { readTimes } from '../mirror/schedule.ts'
 import { describeMirror } from '../mirror/status.ts'
@@ -21,6 +22,7 @@ import type { Context } from './context.ts'
 import { addSnapshotCommands } from './mirror-snapshot.ts'
 import { formatStatus, formatSync, formatVerify, withProgress } from './mirror-show.ts'
 import { choosePlaces, listStationWorlds, type PlaceOptions, placeFlags } from './mirror-places.ts'
+import { formatPull, readPull } from './packages.ts'
 import { exitCodes, formatTable, say, sayJson } from './output.ts'
 import { formatSize } from './release-show.ts'
 
@@ -72,14 +74,15 @@ export function addMirrorCommand(program: Command, context: () => Context): void
 
 async function status(context: Context): Promise<void> {
   const { config } = context.load()
-  const [places, times] = await Promise.all([describeMirror(config.packages.root), readTimes(syncTimesFile(config))])
-  if (context.json) return sayJson({ root: config.packages.root, places, syncs: times })
+  const [places, times, pull] = await Promise.all([describeMirror(config.packages.root), readTimes(syncTimesFile(config)), readPull(context)])
+  if (context.json) return sayJson({ root: config.packages.root, places, syncs: times, pull: pull ?? null })
   say(formatStatus(places))
   const rows = config.mirror.sync.map(({ name, every = 'by command' }) => {
     const { okAt, reason } = times[name] ?? {}
     return [name, every, okAt === undefined ? 'never' : new Date(okAt).toISOString().slice(0, 16).replace('T', ' '), reason ?? '']
   })
   if (rows.length) say(`\n${formatTable(['sync', 'every', 'last good (UTC)', ''], rows)}`)
+  if (pull) say(`\n${formatPull(pull)}`)
 }
 
 async function sync(context: Context, names: readonly string[], dryRun: boolean): Promise<void> {
@@ -136,20 +139,13 @@ async function importFrom(
   { trustKeys = false, dryRun = false }: { trustKeys?: boolean; dryRun?: boolean },
 ): Promise<void> {
   const { config } = context.load()
-  const report = await withMirrorLock(config, () =>
-    withProgress(context.json, (onProgress) =>
-      importArchive(createReadStream(file, { highWaterMark: 1024 * 1024 }), {
-        root: config.packages.root,
-        now: Date.now,
-        trustKeys,
-        dryRun,
-        onProgress,
-      }).catch((error) => {
-        if (codeOf(error) === 'ENOENT') throw new MissingError('file-missing', `there is no file ${file}`)
-        throw error
-      }),
-    ),
-  )
+  const handle = await open(file).catch((error) => {
+    if (codeOf(error) === 'ENOENT') throw new MissingError('file-missing', `there is no file ${file}`)
+    throw new InputError('file-unreadable', `cannot be read: ${error.message}`, { file })
+  })
+  const options = { root: config.packages.root, now: Date.now, trustKeys, dryRun }
+  const take = (onProgress: OnMirrorProgress) => importArchive(handle.createReadStream({ highWaterMark: 1024 * 1024 }), { ...options, onProgress })
+  const report = await withMirrorLock(config, () => withProgress(context.json, take)).finally(() => handle.close().catch(() => undefined))
   if (context.json) return sayJson({ ...report, imported: !dryRun })
   say(`${dryRun ? 'good, would import' : 'imported'} ${report.folders.join(', ')}: ${report.packages} packages, ${formatSize(report.bytes)}`)
   if (report.keys.length) say(`trusted from now on: ${report.keys.join(', ')}`)

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { formatDuration, parseDuration } from '../boot/duration.ts'
 import { OutsideError } from '../boot/error.ts'
-import { openNfs } from '../nfs/open.ts'
 import { type Nfs, type NfsStatus, peekPhase } from '../nfs/phase.ts'
+import { openOverlays } from '../overlay/open.ts'
+import { openConfiguredNfs } from '../server/nfs.ts'
 import type { Context } from './context.ts'
 import { say, sayJson, warn } from './output.ts'
 
@@ -95,7 +96,7 @@ const numberOf = (text: string | undefined): number | undefined => (text === und
 
 function openLocally(context: Context): Nfs {
   const { config } = context.load()
-  return openNfs({ depot: config.depot, state: config.state, networks: config.networks, now: Date.now, emit: () => {} })
+  return openConfiguredNfs(config, openOverlays(config, Date.now).history, () => {})
 }
 
 async function open(context: Context, options: OpenOptions): Promise<void> {

@@ -1,5 +1,5 @@
 // Overlays, differences and versions as text for people. Used by `bivouac overlay`.
-import type { OverlayWarning } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import type { FileChange, OverlayDiff } from '../overlay/diff.ts'
 import type { OverlayView } from '../overlay/desk.ts'
 import type { HistoryState } from '../overlay/history-entry.ts'

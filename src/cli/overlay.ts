@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { OverlayWarning } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import { findMac, type Mac } from '../boot/address.ts'
 import { InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { createLocalGate } from '../server.ts'

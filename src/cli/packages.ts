@@ -3,9 +3,10 @@ import { networkInterfaces } from 'node:os'
 import type { Command } from 'commander'
 import type { BootEvent } from '../boot/event.ts'
 import type { Config } from '../config.ts'
-import { openPackages, startPackages } from '../server/packages.ts'
+import { type MirrorDescription, openPackages, startPackages } from '../server/packages.ts'
 import type { Context } from './context.ts'
-import { createTeller, leaveUnread, say, sayError, sayJson } from './output.ts'
+import { createTeller, formatTable, leaveUnread, say, sayError, sayJson } from './output.ts'
+import { formatSize } from './release-show.ts'
 import { formatEvent } from './watch.ts'
 
 const examples = `
@@ -48,6 +49,29 @@ async function serve(context: Context, { quiet = false, dryRun = false }: { quie
     await service.close()
     leaveUnread()
   }
+}
+
+/** What the running server fetched on request; undefined where none runs or it fetches nothing. */
+export async function readPull(context: Context): Promise<MirrorDescription['pull'] | undefined> {
+  const answer = await context
+    .api()
+    .get<MirrorDescription>('/api/v1/mirror')
+    .catch(() => undefined)
+  return answer?.pull ?? undefined
+}
+
+/** The same for people. */
+export function formatPull(pull: NonNullable<MirrorDescription['pull']>): string {
+  const { upstream, isReachable, problem, hits, joined, misses, failures, keptFiles, keptBytes, maxBytes, indexes } = pull
+  const reach = isReachable === undefined ? 'not asked yet' : isReachable ? 'in reach' : `out of reach: ${problem}`
+  const lines = [
+    `on request from ${upstream} (${reach})`,
+    `  ${hits} packages from the disk, ${misses} from there, ${joined} joined one on its way, ${failures} failed`,
+    `  kept: ${keptFiles} packages, ${formatSize(keptBytes)} of ${formatSize(maxBytes)}`,
+  ]
+  const age = (seconds: number | undefined): string => (seconds === undefined ? '-' : `${Math.floor(seconds / 60)} min`)
+  const rows = indexes.map(({ path, ageSeconds, packages, stale }) => [path, age(ageSeconds), String(packages ?? '-'), stale ?? ''])
+  return [...lines, ...(rows.length ? [formatTable(['index', 'seen newest', 'packages', ''], rows)] : [])].join('\n')
 }
 
 function tell({ json }: Context, { packages, mirror, state }: Config, port: number): void {

@@ -12,6 +12,8 @@ export type MediaAsk = {
   readonly initramfs: string
   readonly modloop?: string
   readonly release?: Pick<Release, 'id' | 'branch' | 'version'>
+  /** Further initramfs images, loaded after the stock one. */
+  readonly additions?: readonly { readonly name: string; readonly file: string }[]
   readonly overlay: string
   /** What the overlay's world asks for. */
   readonly world: readonly string[]

@@ -43,6 +43,7 @@ export async function planMedia(ask: MediaAsk, { run, onProgress = () => {} }: M
   const overlayName = `${ask.name}.apkovl.tar.gz`
   const addition = packCpio([...(await describeStation(ask, overlayName)), ...modules.entries])
   const [kernel, initramfs, modloop] = ['vmlinuz', 'initramfs', 'modloop'].map((part) => `boot/${part}-${ask.flavour}`) as [string, string, string]
+  const additions = await Promise.all((ask.additions ?? []).map(({ name, file }) => fileEntry(`boot/addition-${name}.cpio.gz`, file)))
   const line = lineOf(ask, overlayName, modloop)
   const epoch = Math.max(earliestEpoch, ...packages.map(({ builtSeconds }) => builtSeconds))
   const files = [
@@ -50,11 +51,12 @@ export async function planMedia(ask: MediaAsk, { run, onProgress = () => {} }: M
     await fileEntry(initramfs, ask.initramfs),
     ...(ask.modloop ? [await fileEntry(modloop, ask.modloop)] : []),
     entryOf(stationInitramfs, addition),
+    ...additions,
     ...packageEntries,
   ]
   onProgress({ step: 'loader' })
   const mark = `boot/bivouac-${identify(files, line, packages)}`
-  const menu = renderMenu(titleOf(ask), line, kernel, [initramfs, stationInitramfs])
+  const menu = renderMenu(titleOf(ask), line, kernel, [initramfs, ...additions.map(({ path }) => path), stationInitramfs])
   const entries = [...files, entryOf(mark, ''), entryOf('boot/grub/grub.cfg', menu), ...(await buildLoaders(mark, epoch, run))]
   return {
     label: labelOf(ask.name),

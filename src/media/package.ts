@@ -1,7 +1,8 @@
 // The packages of an image: what the station's world needs, taken from the mirror's folders, each checked to the last byte. Called by build.
 // A package that is missing or damaged ends it: a station without a network can fetch nothing later.
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Chosen } from '../apk/catalog.ts'
 import { resolveWorld } from '../apk/closure.ts'
 import { type IndexedPackage, indexFileName, packageFileName, readIndex, writeIndex } from '../apk/index-file.ts'
 import { type SigningKey, signFile, type TrustedKeys, verifySigned } from '../apk/signature.ts'
@@ -17,8 +18,10 @@ export type MediaPackages = {
   readonly notes: readonly string[]
 }
 
-/** Alpine's init adds the first by itself, and the second where the initramfs has a signature of the modloop. */
-const added = ['alpine-base', 'openssl']
+/** Alpine's init adds it by itself; without it nothing boots. */
+const base = 'alpine-base'
+/** It adds this too where the initramfs has a signature of the modloop; without it the modloop is mounted unchecked. */
+const checker = 'openssl'
 const maxTold = 12
 
 /**
@@ -34,7 +37,8 @@ export async function gatherPackages(ask: MediaAsk, onProgress: (done: number, o
     repositories.map(async (folder) => ({ place: folder, packages: await readSignedIndex(join(folder, arch), keys) })),
   )
   const has = (name: string): boolean => indexes.some(({ packages }) => packages.some((one) => one.name === name || one.provides.includes(name)))
-  const { packages: chosen, missing } = resolveWorld([...world, ...added.filter(has)], indexes)
+  const asked = [...world, ...(has(base) ? [base] : [])]
+  const { packages: needed, missing } = resolveWorld(asked, indexes)
   if (missing.length)
     throw new MissingError(
       'media-packages',
@@ -43,7 +47,11 @@ export async function gatherPackages(ask: MediaAsk, onProgress: (done: number, o
         repositories,
       ),
     )
-  const files = chosen.map((one) => ({ entry: one.package, file: join(one.place, arch, packageFileName(one.package)) }))
+  const fileOf = ({ package: entry, place }: Chosen): string => join(place, arch, packageFileName(entry))
+  const wished = has(checker) ? resolveWorld([...asked, checker], indexes).packages : needed
+  const hasChecker = has(checker) && (await areThere(wished.map(fileOf).filter((file) => !needed.some((one) => fileOf(one) === file))))
+  const chosen = hasChecker ? wished : needed
+  const files = chosen.map((one) => ({ entry: one.package, file: fileOf(one) }))
   const problems: string[] = []
   for (const [at, { entry, file }] of files.entries()) {
     const problem = await findProblem(file, entry)
@@ -54,7 +62,10 @@ export async function gatherPackages(ask: MediaAsk, onProgress: (done: number, o
   const packages = chosen.map((one) => one.package)
   return {
     packages,
-    notes: has('alpine-base') ? [] : ['no repository has alpine-base: Alpine installs it in every boot, and could not'],
+    notes: [
+      ...(has(base) ? [] : ['no repository has alpine-base: Alpine installs it in every boot, and could not']),
+      ...(hasChecker ? [] : ['openssl is not in the mirror: the station mounts its modloop without checking the signature, as Alpine does then']),
+    ],
     entries: [
       entryOf('apks/.boot_repository', ''),
       entryOf(`apks/${arch}/${indexFileName}`, signIndex(packages, signingKey)),
@@ -62,6 +73,18 @@ export async function gatherPackages(ask: MediaAsk, onProgress: (done: number, o
     ],
   }
 }
+
+const areThere = async (files: readonly string[]): Promise<boolean> =>
+  (
+    await Promise.all(
+      files.map((file) =>
+        stat(file).then(
+          () => true,
+          () => false,
+        ),
+      ),
+    )
+  ).every(Boolean)
 
 const signIndex = (packages: readonly IndexedPackage[], key: SigningKey): Uint8Array =>
   signFile(writeIndex({ description: 'bivouac media', packages: packages.toSorted((one, other) => (one.name < other.name ? -1 : 1)) }), key)

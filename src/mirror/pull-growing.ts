@@ -16,7 +16,7 @@ export type Growing = {
   readonly finish: () => void
   /** Readers get the error in place of further bytes. */
   readonly fail: (error: Error) => void
-  /** One reader's view. */
+  /** One reader's view. Throws OutsideError `transfer-ended` when all is over and the spool is closed: look for the file again. */
   readonly open: () => Content
   /** No reader is left and it has ended: the spool may go. */
   readonly release: () => void
@@ -97,6 +97,7 @@ export function createGrowing({ spool, ...about }: GrowingOptions): Growing {
       wake()
     },
     open: () => {
+      if (users === 0) throw new OutsideError('transfer-ended', 'the file is being put in place', true)
       users++
       return { ...about, read, close: createLeave() }
     },

@@ -1,21 +1,13 @@
 // The indexes of a pull-through mirror: asked for anew after minutes, switched in only when their signature is good, and yesterday's when the
 // upstream is away. Used by pull. One request upstream, however many stations ask.
-import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { packageFileName, readIndex } from '../apk/index-file.ts'
-import { type TrustedKeys, verifySigned } from '../apk/signature.ts'
 import { isWithin } from '../boot/age.ts'
 import type { Content } from '../boot/content.ts'
-import { DecodeError, MissingError, OutsideError } from '../boot/error.ts'
-import { readBody } from '../upstream/body.ts'
-import type { Upstream, UpstreamAnswer } from '../upstream/client.ts'
-import { statusError } from '../upstream/network.ts'
+import { MissingError } from '../boot/error.ts'
+import { createIndexFetch, type IndexFetchOptions, namesOf } from './pull-index-fetch.ts'
 import type { PullName } from './pull-name.ts'
-import type { Reach } from './pull-reach.ts'
-import { type Budget, createSpool, type OpenFile } from './pull-spool.ts'
 import { createIndexRecords, type Expected, type IndexRecord } from './pull-state.ts'
-import type { PullTeller } from './pull-tell.ts'
 
 type IndexName = PullName & { readonly kind: 'index' }
 
@@ -34,32 +26,21 @@ export type PullIndexes = {
 /** `ageSeconds`: since the upstream last said that it is the newest. */
 export type IndexReport = { readonly path: string; readonly ageSeconds?: number; readonly packages?: number; readonly stale?: string }
 
-export type PullIndexOptions = {
-  readonly root: string
-  readonly upstream: Upstream
-  readonly upstreamUrl: string
-  readonly keys: () => Promise<TrustedKeys>
+export type PullIndexOptions = IndexFetchOptions & {
   readonly indexMs: number
   readonly patienceMs: number
-  readonly reach: Reach
-  readonly tell: PullTeller
-  readonly now: () => number
-  readonly budget: Budget
   readonly openStored: (path: string) => Content | Promise<Content>
-  /** Is this folder kept by somebody else (a sync)? Then the upstream is not asked for its index. */
-  readonly isHeld: (folder: string) => boolean
-  readonly openFile?: OpenFile
 }
 
-const indexBytesMax = 64 * 1024 * 1024
 /** After a failure of its own an index is left alone for so long. */
 const restMs = 15_000
 /** Whoever looks for the file may have seen so long that it is not there. */
 const settleMs = 2_000
 
 export function createPullIndexes(options: PullIndexOptions): PullIndexes {
-  const { root, upstream, upstreamUrl, keys, indexMs, patienceMs, reach, tell, now, openStored, isHeld } = options
+  const { root, indexMs, patienceMs, reach, tell, now, openStored, isHeld } = options
   const records = createIndexRecords()
+  const fetch = createIndexFetch(options)
 
   function open(name: IndexName): Content | Promise<Content> {
     const record = records.get(name.path)
@@ -121,65 +102,13 @@ export function createPullIndexes(options: PullIndexOptions): PullIndexes {
     if (record.failed && isWithin(restMs, record.failed.at, now())) throw record.failed.error
     try {
       reach.check()
-      const headers = await conditionsOf(record)
-      const answer = await reach.through(() => upstream.get(`${upstreamUrl}/${record.path}`, { headers, retries: 0 }))
-      if (answer.status === 304 && Object.keys(headers).length) answer.cancel()
-      else await take(record, answer)
+      await fetch(record, await isThere(record))
       record.checkedAt = now()
       delete record.failed
       markFresh(record)
     } catch (error) {
       record.failed = { at: now(), error: error as Error }
       throw error
-    }
-  }
-
-  /** Conditions only for what we have and had from there: a date of the disk's may be that of a copy. */
-  const conditionsOf = async (record: IndexRecord): Promise<Record<string, string>> => ((await isThere(record)) ? { ...record.condition } : {})
-
-  async function take(record: IndexRecord, answer: UpstreamAnswer): Promise<void> {
-    if (answer.status !== 200) {
-      answer.cancel()
-      throw statusError(answer.status, answer.url)
-    }
-    const bytes = await reach.through(() => readBody(answer, indexBytesMax))
-    const names = record.path.endsWith('.adb') ? checkAdb(bytes, answer.url) : await checkIndex(bytes, answer.url)
-    const date = Date.parse(answer.headers['last-modified'] ?? '')
-    const modifiedAt = Number.isNaN(date) ? now() : date
-    const etag = createHash('sha1').update(bytes).digest('base64url')
-    const isOnDisk = await store(record.path, bytes, modifiedAt)
-    record.memory = { bytes, etag, modifiedAt, at: now(), isOnDisk }
-    record.names = names
-    record.namesTag = etag
-    record.condition = conditionFor(answer)
-  }
-
-  async function checkIndex(bytes: Uint8Array, url: string): Promise<ReadonlyMap<string, Expected>> {
-    const trusted = await keys()
-    try {
-      if (trusted.size) verifySigned(bytes, trusted)
-      else tell.withoutKeys()
-      return namesOf(bytes)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      throw new OutsideError('mirror-untrusted', `${url}: ${error.message}; it is not taken`, true, { cause: error })
-    }
-  }
-
-  /** Answers whether the disk took it; if not, it is served from memory and said. */
-  async function store(path: string, bytes: Uint8Array, modifiedAt: number): Promise<boolean> {
-    const refused = (error: OutsideError): void => tell.diskRefuses(path, error)
-    const { budget, openFile } = options
-    const spool = createSpool({ path: join(root, path), sizeBytes: bytes.length, budget, onRefused: refused, ...(openFile && { openFile }) })
-    try {
-      await spool.write(bytes)
-      await spool.keep(modifiedAt)
-      return true
-    } catch (error) {
-      refused(error as OutsideError)
-      return false
-    } finally {
-      spool.close()
     }
   }
 
@@ -237,30 +166,6 @@ export function createPullIndexes(options: PullIndexOptions): PullIndexes {
           ...(stale && { stale: stale.reason }),
         })),
   }
-}
-
-/** Copies: what is cut out of a text keeps the whole of it in memory, here ten megabytes. */
-const own = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
-
-function namesOf(bytes: Uint8Array): ReadonlyMap<string, Expected> {
-  const names = new Map<string, Expected>()
-  for (const { name, version, sizeBytes, checksum } of readIndex(bytes).packages)
-    names.set(own(packageFileName({ name, version })), { name: own(name), version: own(version), sizeBytes, checksum: own(checksum) })
-  return names
-}
-
-/** What asks for the index only if it is another one than this. */
-function conditionFor({ headers }: UpstreamAnswer): Record<string, string> {
-  if (headers.etag !== undefined) return { 'if-none-match': headers.etag }
-  return headers['last-modified'] === undefined ? {} : { 'if-modified-since': headers['last-modified'] }
-}
-
-const noNames: ReadonlyMap<string, Expected> = new Map()
-
-/** Lore: apk v3 begins every file with ADB and a letter for the compression (apk-tools, src/adb.h). */
-function checkAdb(bytes: Uint8Array, url: string): ReadonlyMap<string, Expected> {
-  if (Buffer.from(bytes.subarray(0, 3)).toString('latin1') !== 'ADB') throw new OutsideError('mirror-untrusted', `${url} is no file of apk v3`, true)
-  return noNames
 }
 
 const memoryContent = (path: string, { bytes, etag, modifiedAt }: NonNullable<IndexRecord['memory']>): Content => ({

@@ -1,4 +1,4 @@
-// Is the upstream there? What failed a moment ago is not waited for again by every station. Used by pull.
+// Is the upstream there? One that cannot be reached is not waited for by every station in turn. Used by pull.
 import { OutsideError } from '../boot/error.ts'
 import { isWithin } from '../boot/age.ts'
 
@@ -11,8 +11,8 @@ export type Reach = {
   readonly state: () => { readonly isReachable: boolean | undefined; readonly error?: string; readonly at?: number }
 }
 
-/** After a failure nobody asks for `restMs`; then the next one tries. */
-export function createReach({ now, restMs = 15_000 }: { readonly now: () => number; readonly restMs?: number }): Reach {
+/** After a failure nobody asks for `restMs`; then the next one tries. Short: what is refused meanwhile a station lacks, for apk does not ask twice. */
+export function createReach({ now, restMs = 5_000 }: { readonly now: () => number; readonly restMs?: number }): Reach {
   let last: { readonly at: number; readonly error?: OutsideError } | undefined
   const isDown = (): boolean => last?.error !== undefined && isWithin(restMs, last.at, now())
   return {
@@ -26,8 +26,8 @@ export function createReach({ now, restMs = 15_000 }: { readonly now: () => numb
         last = { at: now() }
         return value
       } catch (error) {
-        // Only what says that nobody is there: a wrong file is another matter.
-        if (error instanceof OutsideError && /^upstream-(unreachable|timeout|tls|denied)$/.test(error.code)) last = { at: now(), error }
+        // Only what says that nobody is there: one file that hangs or is wrong says nothing of the others.
+        if (error instanceof OutsideError && /^upstream-(unreachable|tls|denied)$/.test(error.code)) last = { at: now(), error }
         throw error
       }
     },

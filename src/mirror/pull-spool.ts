@@ -50,31 +50,60 @@ export type SpoolOptions = {
 
 /** The draft lies beside the place, hidden. */
 export function createSpool(options: SpoolOptions): Spool {
-  return options.sizeBytes <= inMemoryBytes ? createMemorySpool(options) : createDraftSpool(options)
+  const { sizeBytes, budget } = options
+  return sizeBytes <= inMemoryBytes && budget.take(sizeBytes) ? createMemorySpool(options) : createDraftSpool(options)
 }
 
-function createMemorySpool({ path, sizeBytes, openFile = open }: SpoolOptions): Spool {
-  const bytes = Buffer.allocUnsafeSlow(sizeBytes)
+/** What is kept is read from the disk from then on: readers who are slow hold no memory. */
+function createMemorySpool({ path, sizeBytes, budget, openFile = open }: SpoolOptions): Spool {
+  let bytes: Buffer | undefined = Buffer.allocUnsafeSlow(sizeBytes)
   let length = 0
+  let kept: FileHandle | undefined
+
+  const drop = (): void => {
+    if (bytes) budget.give(sizeBytes)
+    bytes = undefined
+  }
+
+  async function keep(modifiedAt: number | undefined): Promise<void> {
+    const draft = draftPath(path)
+    let file: FileHandle | undefined
+    try {
+      file = await openDraft(openFile, path, draft)
+      await writeAll(file, bytes ?? new Uint8Array(), 0)
+      await file.sync()
+      await place(draft, path, modifiedAt)
+    } catch (error) {
+      await file?.close().catch(() => undefined)
+      await unlink(draft).catch(() => undefined)
+      throw diskError(path, error)
+    }
+    kept = file
+    drop()
+  }
+
   return {
     write: async (piece) => {
-      bytes.set(piece, length)
+      bytes?.set(piece, length)
       length += piece.length
     },
-    read: (offset, count) => bytes.subarray(offset, offset + count),
-    keep: async (modifiedAt) => {
-      const draft = draftPath(path)
-      try {
-        const file = await openDraft(openFile, path, draft)
-        await writeAll(file, bytes.subarray(0, length), 0).finally(() => file.close())
-        await place(draft, path, modifiedAt)
-      } catch (error) {
-        await unlink(draft).catch(() => undefined)
-        throw diskError(path, error)
-      }
+    read: (offset, count) => bytes?.subarray(offset, offset + count) ?? readFrom(kept, path, Buffer.allocUnsafeSlow(count), offset, count),
+    keep,
+    close: () => {
+      drop()
+      void kept?.close().catch(() => undefined)
     },
-    close: () => undefined,
   }
+}
+
+/** Fills the first `count` bytes of the buffer. */
+async function readFrom(file: FileHandle | undefined, path: string, bytes: Buffer, offset: number, count: number): Promise<Buffer> {
+  for (let at = 0; at < count; ) {
+    const { bytesRead = 0 } = (await file?.read(bytes, at, count - at, offset + at)) ?? {}
+    if (!bytesRead) throw new OutsideError('file-read', `${path}: the draft became shorter`, true)
+    at += bytesRead
+  }
+  return bytes
 }
 
 async function openDraft(openFile: OpenFile, path: string, draft: string): Promise<FileHandle> {
@@ -89,8 +118,6 @@ async function openDraft(openFile: OpenFile, path: string, draft: string): Promi
 
 async function place(draft: string, path: string, modifiedAt: number | undefined): Promise<void> {
   if (modifiedAt !== undefined) await utimes(draft, modifiedAt / 1000, modifiedAt / 1000)
-  const file = await open(draft, 'r+')
-  await file.sync().finally(() => file.close())
   await replaceDurably(draft, path)
 }
 
@@ -137,12 +164,7 @@ function createDraftSpool({ path, sizeBytes, budget, onRefused, openFile = open 
   async function readBoth(offset: number, length: number): Promise<Uint8Array> {
     const bytes = Buffer.allocUnsafeSlow(length)
     const fromDisk = Math.min(length, onDiskBytes - offset)
-    const file = await handle()
-    for (let at = 0; at < fromDisk; ) {
-      const { bytesRead } = await file.read(bytes, at, fromDisk - at, offset + at)
-      if (!bytesRead) throw new OutsideError('file-read', `${path}: the draft became shorter`, true)
-      at += bytesRead
-    }
+    await readFrom(await handle(), path, bytes, offset, fromDisk)
     if (tail) bytes.set(tail.bytes.subarray(0, length - fromDisk), fromDisk)
     return bytes
   }

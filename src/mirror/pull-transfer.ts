@@ -110,7 +110,7 @@ async function resume({ upstream, url, through }: TransferOptions, growing: Grow
   const from = growing.doneBytes()
   const tag = validatorOf(first)
   const headers = from && tag ? { range: `bytes=${from}-`, 'if-range': tag } : {}
-  const answer = await through(() => upstream.get(url, { headers, retries: 0 }))
+  const answer = await through(() => upstream.get(url, { headers, retries: 1 }))
   const isPart = answer.status === 206 && answer.headers['content-range'] === `bytes ${from}-${growing.sizeBytes - 1}/${growing.sizeBytes}`
   const isWhole = answer.status === 200 && (answer.sizeBytes ?? growing.sizeBytes) === growing.sizeBytes
   if (isPart || isWhole) return pour(growing, answer, isPart ? 0 : from)

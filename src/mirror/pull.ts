@@ -1,25 +1,19 @@
 // The pull-through mirror: what stations ask for comes from the folder, and what the folder lacks from the upstream, to station and disk at once.
 // Called by the door and the packages server. Only names of Alpine's shape are ever asked of the upstream.
-import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { TrustedKeys } from '../apk/signature.ts'
-import { isWithin } from '../boot/age.ts'
 import type { Content } from '../boot/content.ts'
 import { MissingError } from '../boot/error.ts'
 import type { Emit } from '../boot/event.ts'
 import type { Upstream } from '../upstream/client.ts'
 import { readContents } from './contents.ts'
-import { checkPulled } from './pull-check.ts'
 import { createPullIndexes, type IndexReport } from './pull-index.ts'
 import { type Kept, openKept } from './pull-kept.ts'
-import { parsePullName, type PullName } from './pull-name.ts'
-import { createQueue } from './pull-queue.ts'
+import { createPullDesk, type PackageName } from './pull-desk.ts'
+import { parsePullName } from './pull-name.ts'
 import { createReach } from './pull-reach.ts'
-import { openWhole } from './pull-read.ts'
-import { createBudget, createSpool, type OpenFile } from './pull-spool.ts'
-import type { Expected } from './pull-state.ts'
+import { createBudget, type OpenFile } from './pull-spool.ts'
 import { createPullTeller } from './pull-tell.ts'
-import { startTransfer, type Transfer } from './pull-transfer.ts'
 
 type Maybe<T> = T | Promise<T>
 
@@ -79,28 +73,23 @@ export type PullReport = {
 
 /** Memory for what a full disk does not take, all together. */
 const spareBytes = 128 * 1024 * 1024
-/** A name that the upstream does not have is not asked for again at once. */
-const absentMs = 10_000
-const absentMax = 4096
-const saveEveryMs = 60_000
-
-type PackageName = PullName & { readonly kind: 'package' }
+const saveEveryMs = 600_000
 
 export async function createPull(options: PullOptions): Promise<Pull> {
   const { root, upstreamUrl, upstream, keys, openStored, now, emit, maxBytes, openFile, isHeld = () => false } = options
+  let isClosed = false
   const isNeeded = (path: string): Promise<boolean> => isInContents(root, path)
   const kept: Kept = await openKept({ root, file: join(options.state, 'pull.json'), maxBytes, now, isNeeded })
   const reach = createReach({ now })
-  const tell = createPullTeller({ emit, now })
+  // What is cut because we are stopping is nobody's failure.
+  const tell = createPullTeller({ emit: (event) => !isClosed && emit(event), now })
   const budget = createBudget(spareBytes)
-  const queue = createQueue({ running: options.transfers ?? 8, waiting: options.waiting ?? 512 })
   const common = { root, upstream, upstreamUrl, keys, reach, tell, now, budget, openStored, isHeld, ...(openFile && { openFile }) }
   const indexes = createPullIndexes({ ...common, indexMs: options.indexMinutes * 60_000, patienceMs: options.patienceMs ?? 3_000 })
-  const transfers = new Map<string, Transfer>()
-  const absent = new Map<string, number>()
-  const counts = { hits: 0, misses: 0, joined: 0, failures: 0 }
+  const limits = { transfers: options.transfers ?? 8, waiting: options.waiting ?? 512 }
+  const desk = createPullDesk({ ...common, indexes, kept, maxBytes, ...limits })
+  let hits = 0
   const timer = setInterval(() => void kept.save(), saveEveryMs).unref()
-  let isClosed = false
 
   function open(path: string): Maybe<Content> {
     const name = parsePullName(path)
@@ -109,14 +98,11 @@ export async function createPull(options: PullOptions): Promise<Pull> {
   }
 
   function openPackage(name: PackageName): Maybe<Content> {
-    const running = transfers.get(name.path)
-    if (running) {
-      counts.joined++
-      return running.open()
-    }
+    const running = desk.follow(name)
+    if (running) return running
     const found = openRight(name)
-    if (found instanceof Promise) return found.then((content) => content ?? pull(name))
-    return found ?? pull(name)
+    if (found instanceof Promise) return found.then((content) => content ?? desk.pull(name))
+    return found ?? desk.pull(name)
   }
 
   /** What the folder has, unless it has another size than the index says: then it was cut once, or put out anew. */
@@ -127,7 +113,7 @@ export async function createPull(options: PullOptions): Promise<Pull> {
         content.close()
         return undefined
       }
-      counts.hits++
+      hits++
       kept.use(name.path)
       return content
     }
@@ -143,96 +129,6 @@ export async function createPull(options: PullOptions): Promise<Pull> {
     }
   }
 
-  /** Everybody who asks for it meanwhile follows the same transfer. */
-  function pull(name: PackageName): Promise<Content> {
-    const running = transfers.get(name.path)
-    if (running) {
-      counts.joined++
-      return running.open()
-    }
-    const missedAt = absent.get(name.path)
-    if (missedAt !== undefined && isWithin(absentMs, missedAt, now())) return Promise.reject(absentError(name))
-    const first = prepare(name)
-    const ended = first.then(
-      (transfer) => ('ended' in transfer ? transfer.ended : undefined),
-      () => undefined,
-    )
-    const transfer: Transfer = { open: () => first.then((one) => one.open()), ended }
-    transfers.set(name.path, transfer)
-    ended.finally(() => transfers.delete(name.path))
-    return transfer.open()
-  }
-
-  /** The transfer, as soon as its turn has come; or what lay in the folder all the same, too young for whoever looked. */
-  async function prepare(name: PackageName): Promise<{ readonly open: () => Promise<Content>; readonly ended?: Promise<void> }> {
-    const there = await findThere(name)
-    if (there) return there
-    reach.check()
-    if (!indexes.expect(name.folder, name.file)) await learn(name)
-    const { promise, resolve, reject } = Promise.withResolvers<Transfer>()
-    const ended = queue
-      .run(async () => {
-        reach.check()
-        const transfer = start(name)
-        resolve(transfer)
-        await transfer.ended
-      })
-      .catch(reject)
-    const transfer = await promise
-    return { open: transfer.open, ended }
-  }
-
-  async function findThere({ path, folder, file }: PackageName): Promise<{ open: () => Promise<Content> } | undefined> {
-    const found = await stat(join(root, path)).catch(() => undefined)
-    const expected = indexes.expect(folder, file)
-    if (!found?.isFile() || (expected && expected.sizeBytes !== found.size)) return undefined
-    return { open: () => openWhole(join(root, path)) }
-  }
-
-  /** The index may not have been read yet, or be older than who asks. Without an index we go on: what then comes is passed on and not kept. */
-  async function learn({ folder, file }: PackageName): Promise<void> {
-    await indexes.load(folder).catch((error: unknown) => {
-      if (error instanceof MissingError) throw error
-    })
-    if (!indexes.expect(folder, file)) await indexes.renew(folder)
-  }
-
-  function start(name: PackageName): Transfer {
-    counts.misses++
-    const expected = (): Expected | undefined => indexes.expect(name.folder, name.file)
-    const path = join(root, name.path)
-    return startTransfer({
-      url: `${upstreamUrl}/${name.path}`,
-      upstream,
-      expected,
-      renew: () => indexes.renew(name.folder),
-      makeSpool: (sizeBytes) =>
-        createSpool({ path, sizeBytes, budget, onRefused: (error) => tell.diskRefuses(name.path, error), ...(openFile && { openFile }) }),
-      check: async (pieces, sizeBytes) => {
-        const isGood = await checkPulled(pieces, { path: name.path, keys, expected, renew: () => indexes.renew(name.folder) })
-        return isGood && sizeBytes <= maxBytes
-      },
-      kept: () => kept.add(name.path),
-      failed: (error) => fail(name, error),
-      through: reach.through,
-    })
-  }
-
-  function fail(name: PackageName, error: Error): void {
-    if (isClosed) return
-    counts.failures++
-    if (error instanceof MissingError) noteAbsent(name)
-    else if ('code' in error && error.code === 'write-failed') tell.diskRefuses(name.path, error)
-    else tell.failed(name.path, error)
-  }
-
-  function noteAbsent(name: PackageName): void {
-    if (absent.size >= absentMax) absent.clear()
-    absent.set(name.path, now())
-    // Named by the index and not there: the index is an older one.
-    if (indexes.expect(name.folder, name.file)) void indexes.renew(name.folder)
-  }
-
   function describe(): PullReport {
     const { isReachable, error } = reach.state()
     const { files, bytes } = kept.figures()
@@ -241,8 +137,8 @@ export async function createPull(options: PullOptions): Promise<Pull> {
       upstream: upstreamUrl,
       ...(isReachable !== undefined && { isReachable }),
       ...(error !== undefined && { problem: error }),
-      ...counts,
-      ...queue.figures(),
+      hits,
+      ...desk.figures(),
       keptFiles: files,
       keptBytes: bytes,
       maxBytes,
@@ -255,7 +151,7 @@ export async function createPull(options: PullOptions): Promise<Pull> {
     isClosed = true
     clearInterval(timer)
     await upstream.close()
-    await Promise.all([...transfers.values()].map(({ ended }) => ended))
+    await desk.settle()
     await kept.save()
   }
 
@@ -270,5 +166,3 @@ async function isInContents(root: string, path: string): Promise<boolean> {
     return true
   }
 }
-
-const absentError = ({ path }: PackageName): MissingError => new MissingError('upstream-missing', `the upstream has no ${path}`)

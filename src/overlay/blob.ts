@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BivouacError } from '../boot/error.ts'
-import { codeOf, diskError, syncFolder, writeAtomic } from '../store/atomic.ts'
+import { codeOf, diskError, syncFolder, writeLoosely } from '../store/atomic.ts'
 
 export type Blob = { readonly digest: string; readonly path: string; readonly sizeBytes: number }
 
@@ -75,7 +75,7 @@ export function createBlobs(state: string, now: () => number): Blobs {
   }
 
   const notePath = (digest: string): string => join(folder, `${digest}.json`)
-  const describe = (digest: string, about: BlobNote): Promise<void> => writeAtomic(notePath(digest), JSON.stringify(about))
+  const describe = (digest: string, about: BlobNote): Promise<void> => writeLoosely(notePath(digest), JSON.stringify(about))
 
   async function readNote(digest: string): Promise<BlobNote | undefined> {
     try {

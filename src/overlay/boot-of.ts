@@ -4,11 +4,14 @@ import { findBootFiles } from '../boot/decide.ts'
 import { chooseProfile } from '../boot/match.ts'
 import type { Records, Release, Site } from '../boot/record.ts'
 
-/** The release that the station boots, as far as its records tell, and whether its profile wants the site's ssh keys. */
-export function bootOf(mac: Mac, records: Records, site: Site): { readonly release?: Release; readonly sshKeys: boolean } {
+export type StationBoot = { readonly release?: Release; readonly sshKeys: boolean; readonly repositories: readonly string[] }
+
+/** The release that the station boots, as far as its records tell, and whether its profile wants the site's ssh keys, and where its packages come from. */
+export function bootOf(mac: Mac, records: Records, site: Site): StationBoot {
   const { profile } = chooseProfile(mac, {}, records, site)
-  if (profile.kind !== 'alpine') return { sshKeys: false }
+  if (profile.kind !== 'alpine') return { sshKeys: false, repositories: [] }
   const files = findBootFiles(profile, {}, records)
   const release = 'missing' in files ? undefined : records.releases.find(({ id }) => id === files.releaseId)
-  return { sshKeys: profile.sshKeys, ...(release && { release }) }
+  const repositories = profile.repositories.length ? profile.repositories : (release?.repositories ?? [])
+  return { sshKeys: profile.sshKeys, repositories, ...(release && { release }) }
 }

@@ -28,7 +28,7 @@ export type ComposerOptions = {
   /** For pinned versions; without it there are none. */
   readonly history?: Pick<History, 'pinOf'>
   readonly now: () => number
-  /** How long a look at the layers is believed. */
+  /** How long a look at the layers is believed, at least; of layers that take long to look at, up to a second. */
   readonly revalidateMs?: number
   /** Called after each new composition. */
   readonly onComposed?: (composed: Composed) => void
@@ -37,18 +37,21 @@ export type ComposerOptions = {
 /** Raised when the same input gives other bytes than before. */
 const format = 'bivouac overlay 1'
 const maxRecent = 4096
+const answeredMs = 3_600_000
 const maxTries = 3
 /** Each run may hold a layer's bytes in memory. */
-const maxRuns = 2
+const maxRuns = 4
 
 type Recent = { readonly ask: string; readonly at: number; readonly outcome: Promise<Composed>; value?: Composed }
 
 export function createComposer(options: ComposerOptions): Composer & { readonly digests: () => Promise<Set<string>> } {
-  const { depot, state, settings, blobs, history, now, revalidateMs = 1000, onComposed } = options
+  const { depot, state, settings, blobs, history, now, revalidateMs = 100, onComposed } = options
   const sources = createSourceReader({ depot, state, packagesRoot: options.packagesRoot, now, revalidateMs })
   const kept = createKept(state)
   const turns = createTurns(maxRuns)
   const recents = new Map<string, Recent>()
+  const answered = new Map<string, number>()
+  const inMemory = new Map<string, KeptComposition>()
 
   function compose(asked: ComposeAsk): Composed | undefined | Promise<Composed | undefined> {
     if (!namesOf(asked).length) return undefined
@@ -71,6 +74,9 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
     }
     recent.outcome.then((value) => {
       recent.value = value
+      answered.delete(value.digest)
+      answered.set(value.digest, now())
+      if (answered.size > maxRecent) answered.delete(answered.keys().next().value as string)
     }, forget)
     return recent.outcome
   }
@@ -78,50 +84,47 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
   async function find(key: string, facts: string, ask: ComposeAsk): Promise<Composed> {
     const pinned = await findPinned(ask)
     if (pinned) return pinned
-    const read = await sources.read(ask)
-    const before = await kept.read(key)
-    const found = before?.fingerprint === fingerprintOf(facts, read) && read.isSettled ? await locate(before) : undefined
-    return found ?? make(key, facts, ask, read)
-  }
-
-  /** Composes until nothing changed meanwhile. */
-  async function make(key: string, facts: string, ask: ComposeAsk, first: Sources): Promise<Composed> {
-    let read = first
     for (let tries = 0; tries < maxTries; tries++) {
-      const made = await attempt(ask, read)
-      const after = await sources.read(ask, true)
-      if (made && after.fingerprint === read.fingerprint) {
-        const whole = { ...made, fingerprint: fingerprintOf(facts, read) }
-        if (read.isSettled) await kept.write(key, whole)
-        const composed = await locate(whole)
-        if (!composed) break
-        onComposed?.(composed)
-        return composed
-      }
-      read = after
+      const found = await findOrMake(key, facts, ask).catch(undefinedIfChanged)
+      if (found) return found
     }
     throw new OutsideError('layer-changed', `the layers ${namesOf(ask).join(', ')} change all the time`, true)
   }
 
-  /** Undefined when a file changed under way. */
-  async function attempt(ask: ComposeAsk, read: Sources): Promise<Omit<KeptComposition, 'fingerprint'> | undefined> {
-    try {
-      const { laid, layers } = await lay(ask, read)
-      const { station, release } = ask
-      const packed = packTree(laid.tree, {
-        ...(release && { release: release.id }),
-        ...(station && { station: station.name }),
-        profile: ask.profile.name,
-      })
-      const { digest, path, sizeBytes } = await blobs.put(packed.stream)
-      const secretPaths = [...laid.tree].flatMap(([file, member]) => (member.isSecret ? file : [])).sort()
-      const report = await inspectOverlay(path)
-      await blobs.describe(digest, { contentId: packed.contentId(), layers, origins: originsOf(laid) })
-      return { digest, contentId: packed.contentId(), sizeBytes, report, layers, isSecret: secretPaths.length > 0, secretPaths, notes: laid.notes }
-    } catch (error) {
-      if (error instanceof OutsideError && error.code === 'layer-changed') return undefined
-      throw error
-    }
+  /** What was looked at is what is read, or `layer-changed` is thrown: so the fingerprint of the look is that of the outcome. */
+  async function findOrMake(key: string, facts: string, ask: ComposeAsk): Promise<Composed | undefined> {
+    const read = await sources.read(ask)
+    const fingerprint = fingerprintOf(facts, read)
+    const before = inMemory.get(key) ?? (await kept.read(key))
+    const found = before?.fingerprint === fingerprint && read.isSettled ? await locate(before) : undefined
+    if (found) return found
+    const made = { ...(await make(ask, read)), fingerprint }
+    if (read.isSettled) await remember(key, made)
+    const composed = await locate(made)
+    if (composed) onComposed?.(composed)
+    return composed
+  }
+
+  async function remember(key: string, whole: KeptComposition): Promise<void> {
+    await kept.write(key, whole)
+    inMemory.delete(key)
+    inMemory.set(key, whole)
+    if (inMemory.size > maxRecent) inMemory.delete(inMemory.keys().next().value as string)
+  }
+
+  async function make(ask: ComposeAsk, read: Sources): Promise<Omit<KeptComposition, 'fingerprint'>> {
+    const { laid, layers } = await lay(ask, read)
+    const { station, release } = ask
+    const packed = packTree(laid.tree, {
+      ...(release && { release: release.id }),
+      ...(station && { station: station.name }),
+      profile: ask.profile.name,
+    })
+    const { digest, path, sizeBytes } = await blobs.put(packed.stream)
+    const secretPaths = [...laid.tree].flatMap(([file, member]) => (member.isSecret ? file : [])).sort()
+    const report = await inspectOverlay(path)
+    await blobs.describe(digest, { contentId: packed.contentId(), layers, origins: originsOf(laid) })
+    return { digest, contentId: packed.contentId(), sizeBytes, report, layers, isSecret: secretPaths.length > 0, secretPaths, notes: laid.notes }
   }
 
   async function lay(ask: ComposeAsk, read: Sources): Promise<{ laid: Laid; layers: readonly string[] }> {
@@ -169,7 +172,19 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
       .update(JSON.stringify([format, settings, facts, fingerprint]))
       .digest('hex')
 
-  return { compose, digests: kept.digests }
+  /** What was answered a while ago may still be on its way to a station. */
+  async function digests(): Promise<Set<string>> {
+    const needed = await kept.digests()
+    for (const [digest, at] of answered) if (isWithin(answeredMs, at, now())) needed.add(digest)
+    return needed
+  }
+
+  return { compose, digests }
+}
+
+/** Tried again; other errors go on. */
+function undefinedIfChanged(error: unknown): undefined {
+  if (!(error instanceof OutsideError) || error.code !== 'layer-changed') throw error
 }
 
 /** The disk's own errors as one that the other rooms know. */

@@ -1,5 +1,6 @@
 // What is asked of the composer and what it answers, as types. For the gate, the API, the commands and the history.
-import type { OverlayReport, OverlayWarning } from '../alpine/overlay.ts'
+import type { OverlayReport } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import type { Mac } from '../boot/address.ts'
 import type { AlpineProfile, Release, Station } from '../boot/record.ts'
 

@@ -4,10 +4,12 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type OverlayReport, type OverlayWarning, scanOverlay } from '../alpine/overlay.ts'
+import { type OverlayReport, scanOverlay } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import { formatMacHyphen, type Mac } from '../boot/address.ts'
 import { InputError, MissingError } from '../boot/error.ts'
-import type { Release } from '../boot/record.ts'
+import type { StationBoot } from './boot-of.ts'
+import type { createKnownPackages } from './known-package.ts'
 import { diffOverlays, type DiffSide, formatMode, type OverlayDiff } from './diff.ts'
 import type { RollbackOutcome } from './history.ts'
 import type { HistoryState, OverlayVersion } from './history-entry.ts'
@@ -33,8 +35,9 @@ export type DeskOptions = {
   readonly overlays: Pick<Overlays, 'blobs' | 'history'>
   readonly findOverlay: (mac: Mac) => CurrentOverlay | { readonly missing: string } | Promise<CurrentOverlay | { readonly missing: string }>
   /** The release that the station boots, and whether its profile wants the site's ssh keys. */
-  readonly findBoot: (mac: Mac) => { readonly release?: Release; readonly sshKeys: boolean }
-  readonly hasPackage?: (mac: Mac) => Promise<((name: string) => boolean) | undefined>
+  readonly findBoot: (mac: Mac) => StationBoot
+  /** The packages that a station's repositories have, where that is known here. */
+  readonly knownPackages?: ReturnType<typeof createKnownPackages>
 }
 
 /** A file of an overlay. `mode` as `ls -l` shows it; `origin` is the layer that it came from, where that is known. */
@@ -87,7 +90,7 @@ export type Desk = {
   readonly release: (mac: Mac, who: string) => Promise<boolean>
 }
 
-export function createDesk({ depot, overlays, findOverlay, findBoot, hasPackage }: DeskOptions): Desk {
+export function createDesk({ depot, overlays, findOverlay, findBoot, knownPackages }: DeskOptions): Desk {
   const { blobs, history } = overlays
 
   async function current(mac: Mac): Promise<CurrentOverlay & { readonly file: string; readonly digest: string; readonly sizeBytes: number }> {
@@ -125,8 +128,9 @@ export function createDesk({ depot, overlays, findOverlay, findBoot, hasPackage 
   }
 
   async function lintFound(mac: Mac, report: OverlayReport): Promise<OverlayWarning[]> {
-    const { release, sshKeys } = findBoot(mac)
-    const known = await hasPackage?.(mac)
+    const boot = findBoot(mac)
+    const { release, sshKeys } = boot
+    const known = await knownPackages?.(boot)
     const hasSiteKeys = sshKeys && /^\s*[^#\s]/m.test(await readFile(join(depot, 'sshkeys.pub'), 'utf8').catch(() => ''))
     return lintOverlay(report, { ...(release && { release }), hasSiteKeys, ...(known && { hasPackage: known }) })
   }

@@ -1,10 +1,10 @@
 // Every version of every station's overlay: who, when, what; going back to one. `state/overlays/history/<mac>.jsonl` beside the blobs.
 // Used by the gate (what it served), accept (what was saved), the API and the commands. It never loses the version in force or the last booted.
-import { mkdir, open, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { formatMacHyphen, type Mac } from '../boot/address.ts'
 import { MissingError } from '../boot/error.ts'
-import { codeOf, diskError, syncFolder, writeAtomic } from '../store/atomic.ts'
+import { diskError, writeAtomic } from '../store/atomic.ts'
 import type { Blob, Blobs } from './blob.ts'
 import {
   applyLine,
@@ -16,6 +16,7 @@ import {
   readHistory,
   type VersionKind,
 } from './history-entry.ts'
+import { appendHistory, emptyIfMissing, encodeHistory } from './history-file.ts'
 import { placeArchive } from './place-archive.ts'
 
 export type AppendAsk = {
@@ -63,11 +64,18 @@ export type HistoryOptions = {
   /** Versions kept of each overlay. */
   readonly keep: number
   readonly now: () => number
+  /** How many MACs that nobody ordered to be kept. */
+  readonly maxJournals?: number
 }
 
 const maxInMemory = 4096
+const defaultMaxJournals = 20_000
 
-export function createHistory({ depot, state, blobs, keep, now }: HistoryOptions): History {
+/** Kept without anybody's order. */
+const isByItself = (kind: VersionKind): boolean => kind === 'found' || kind === 'composed'
+
+export function createHistory({ depot, state, blobs, keep, now, maxJournals = defaultMaxJournals }: HistoryOptions): History {
+  let journals: number | undefined
   const folder = join(state, 'overlays', 'history')
   const pathOf = (mac: Mac): string => join(folder, `${formatMacHyphen(mac)}.jsonl`)
   const known = new Map<Mac, HistoryState>()
@@ -102,10 +110,10 @@ export function createHistory({ depot, state, blobs, keep, now }: HistoryOptions
       await mkdir(folder, { recursive: true, mode: 0o700 })
       if (kept.length < next.versions.length) {
         const trimmed = { ...next, versions: kept }
-        await writeAtomic(path, encode(linesOf(trimmed)))
+        await writeAtomic(path, encodeHistory(linesOf(trimmed)))
         known.set(mac, trimmed)
       } else {
-        await appendLine(path, line)
+        await appendHistory(path, line)
         known.set(mac, next)
       }
     } catch (error) {
@@ -132,9 +140,16 @@ export function createHistory({ depot, state, blobs, keep, now }: HistoryOptions
         ...(isSecret && { isSecret }),
         ...(secretPaths?.length && { secretPaths: [...secretPaths] }),
       }
+      // Whoever asks with many MACs fills no disk: of those that nobody knows only so many are kept.
+      if (!versions.length && isByItself(kind) && !(await hasRoom())) return entry
       await add(ask.mac, entry)
       return entry
     })
+  }
+
+  async function hasRoom(): Promise<boolean> {
+    journals ??= (await readdir(folder).catch(() => [])).length
+    return journals++ < maxJournals
   }
 
   async function read(digest: string): Promise<Blob> {
@@ -217,26 +232,3 @@ function chooseTarget(versions: readonly OverlayVersion[], to: number | undefine
 /** Archives go back to archives, compositions to compositions. */
 const kindLike = (one: OverlayVersion, other: OverlayVersion | undefined): VersionKind | undefined =>
   (one.kind === 'composed') === (other?.kind === 'composed') ? one.kind : undefined
-
-const encode = (lines: readonly HistoryLine[]): string => lines.map((line) => `${JSON.stringify(line)}\n`).join('')
-
-function emptyIfMissing(error: NodeJS.ErrnoException): string {
-  if (codeOf(error) === 'ENOENT') return ''
-  throw error
-}
-
-/** Begins on a line of its own, also behind one that a crash cut off. */
-async function appendLine(path: string, line: HistoryLine): Promise<void> {
-  const file = await open(path, 'a+', 0o600)
-  try {
-    const { size } = await file.stat()
-    const last = Buffer.alloc(1)
-    if (size > 0) await file.read(last, 0, 1, size - 1)
-    const isTorn = size > 0 && last[0] !== 10
-    await file.appendFile(`${isTorn ? '\n' : ''}${JSON.stringify(line)}\n`)
-    await file.datasync()
-    if (size === 0) await syncFolder(join(path, '..'))
-  } finally {
-    await file.close()
-  }
-}

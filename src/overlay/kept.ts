@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeAtomic } from '../store/atomic.ts'
+import { writeLoosely } from '../store/atomic.ts'
 import type { Composed } from './composition.ts'
 
 /** What is remembered of a composition; where it lies and its identity are looked up. */
@@ -36,7 +36,7 @@ export function createKept(state: string): Kept {
 
   async function write(key: string, kept: KeptComposition): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    await writeAtomic(pathOf(key), `${JSON.stringify({ format, ...kept })}\n`)
+    await writeLoosely(pathOf(key), `${JSON.stringify({ format, ...kept })}\n`)
     count ??= (await readdir(folder)).length
     if (++count > maxKept) count = await dropOldest(folder)
   }

@@ -57,10 +57,14 @@ export function layArchive(laid: Laid, { members, notes }: ReadTree): void {
   for (const [path, member] of members) {
     if (member.kind === 'template' || isOurs(path)) continue
     if (path === 'etc/apk/repositories') laid.notes.push(repositoriesNote)
-    else layMember(laid, path, member, 'archive')
+    else layMember(laid, path, keepSecret(laid.tree.get(path), member), 'archive')
   }
   laid.notes.push(...notes)
 }
+
+/** A station sends back the secrets that it was given: they stay secret. */
+const keepSecret = (before: Member | undefined, member: Member): Member =>
+  before?.isSecret && member.kind === 'file' ? { ...member, isSecret: true } : member
 
 const repositoriesNote: Note = {
   code: 'repositories-left-out',

@@ -1,5 +1,6 @@
 // What is wrong with an archive or a layer that no station asked for yet. For `bivouac overlay lint`.
-import { inspectOverlay, type OverlayWarning } from '../alpine/overlay.ts'
+import { inspectOverlay } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import { BivouacError, InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { MistakesError } from '../store/mistake.ts'
 import { lookLayer, readLayer } from './layer.ts'

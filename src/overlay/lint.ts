@@ -1,6 +1,7 @@
 // What is wrong with an overlay beside what the inspector sees in it alone: the release that it meets, keys that nobody fetches, unknown packages.
 // Used by the desk. Pure.
-import type { OverlayReport, OverlayWarning } from '../alpine/overlay.ts'
+import type { OverlayReport } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import type { Release } from '../boot/record.ts'
 import { packageName } from './lay.ts'
 

@@ -1,5 +1,5 @@
 // What stands in a layer or in a composed overlay, one path at a time, and how one tree is laid over another. Pure.
-import type { OverlayWarning } from '../alpine/overlay.ts'
+import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import type { Template } from '../store/template.ts'
 
 /** A file's bytes: here, or in a file that is read when the archive is written. */

@@ -31,8 +31,8 @@ export type Sources = {
 }
 
 export type SourceReader = {
-  /** Looks at everything and reads the layers that changed. Throws what layers throw. With `isFresh` nothing that was seen before is believed. */
-  readonly read: (ask: ComposeAsk, isFresh?: boolean) => Promise<Sources>
+  /** Looks at everything and reads the layers that changed. Throws what layers throw. */
+  readonly read: (ask: ComposeAsk) => Promise<Sources>
   readonly readOwnArchive: (ask: ComposeAsk) => Promise<ReadTree | undefined>
 }
 
@@ -43,17 +43,26 @@ const smallFileMax = 256 * 1024
 export const namesOf = ({ profile, station }: ComposeAsk): string[] => [...new Set([...profile.layers, ...(station?.layers ?? [])])]
 
 export function createSourceReader({ depot, state, packagesRoot, now, revalidateMs }: SourceOptions): SourceReader {
-  const looks = new Map<string, { readonly at: number; readonly look: Promise<LayerLook> }>()
+  const looks = new Map<string, { readonly at: number; tookMs: number; readonly look: Promise<LayerLook> }>()
   const layers = new Map<string, { readonly fingerprint: string; readonly layer: Layer }>()
 
-  function look(name: string, isFresh: boolean): Promise<LayerLook> {
+  function look(name: string): Promise<LayerLook> {
     const known = looks.get(name)
-    if (known && !isFresh && isWithin(revalidateMs, known.at, now())) return known.look
-    const fresh = { at: now(), look: lookLayer(depot, name, now) }
+    if (known && isWithin(believedMs(known.tookMs), known.at, now())) return known.look
+    const at = now()
+    const fresh = { at, tookMs: 0, look: lookLayer(depot, name, now) }
     looks.set(name, fresh)
-    fresh.look.catch(() => looks.delete(name))
+    fresh.look.then(
+      () => {
+        fresh.tookMs = now() - at
+      },
+      () => looks.delete(name),
+    )
     return fresh.look
   }
+
+  /** Looking takes no more than a small part of the time. */
+  const believedMs = (tookMs: number): number => Math.min(Math.max(revalidateMs, 1000), revalidateMs + 20 * tookMs)
 
   async function readKnown(found: LayerLook): Promise<Layer> {
     const known = layers.get(found.name)
@@ -75,13 +84,13 @@ export function createSourceReader({ depot, state, packagesRoot, now, revalidate
   }
 
   /** Each layer once, those that it extends before it. */
-  async function expand(names: readonly string[], isFresh: boolean): Promise<{ layer: Layer; look: LayerLook }[]> {
+  async function expand(names: readonly string[]): Promise<{ layer: Layer; look: LayerLook }[]> {
     const laid = new Map<string, { layer: Layer; look: LayerLook }>()
     async function add(name: string, trail: readonly string[]): Promise<void> {
       if (trail.includes(name))
         throw new InputError('layer-loop', `extends itself: ${[...trail, name].join(' → ')}`, { file: `overlays/${name}/layer.yaml` })
       if (laid.has(name)) return
-      const found = await look(name, isFresh)
+      const found = await look(name)
       const layer = await readKnown(found)
       for (const base of layer.settings.extends) await add(base, [...trail, name])
       laid.set(name, { layer, look: found })
@@ -90,8 +99,8 @@ export function createSourceReader({ depot, state, packagesRoot, now, revalidate
     return [...laid.values()]
   }
 
-  async function read(ask: ComposeAsk, isFresh = false): Promise<Sources> {
-    const found = await expand(namesOf(ask), isFresh)
+  async function read(ask: ComposeAsk): Promise<Sources> {
+    const found = await expand(namesOf(ask))
     const [ssh, secrets] = await Promise.all([readSmall(join(depot, 'sshkeys.pub'), now), lookSecrets(depot, ask.station?.name, now)])
     const keys = needsPrivateKeys(
       ask,

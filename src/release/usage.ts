@@ -14,7 +14,8 @@ export function usageOf(records: Records, site: Site, events: readonly BootEvent
   const leading = new Map<string, Set<string>>()
   const reached = reachable(records, site)
   for (const profile of records.profiles.values()) {
-    if (profile.kind !== 'alpine' || (profile.release === undefined && !reached.has(profile.name))) continue
+    if (profile.kind !== 'alpine') continue
+    if (profile.release === undefined && profile.kernel === undefined && !reached.has(profile.name)) continue
     for (const id of releasesOf(profile, records)) leading.set(id, (leading.get(id) ?? new Set()).add(profile.name))
   }
   return new Map(

@@ -19,7 +19,10 @@ async function readRecord(depot: string, kind: Kind, name: string): Promise<{ fi
       if (codeOf(error) === 'ENOENT') return undefined
       throw error
     })
-    if (text !== undefined) return { file, text }
+    if (text === undefined) continue
+    // What is wrong already is told as it stands, not as we would write it.
+    checked(kind, file, text, text)
+    return { file, text }
   }
   return { file: `${kind}/${name}.yaml`, text: undefined }
 }

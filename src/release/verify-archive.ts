@@ -3,13 +3,16 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
-import { createMessage, type PublicKey, readKeys, readSignature, verify } from 'openpgp'
+import type { PublicKey } from 'openpgp'
 import { InputError, OutsideError } from '../boot/error.ts'
 
 /** Of Natanael Copa's key, which signs Alpine's releases (alpinelinux.org/downloads). */
 export const alpineFingerprint = '0482D84022F52DF1C4E7CD43293ACD0907D9495A'
 
 const readBytes = 1024 * 1024
+
+/** Loaded when a signature is to be looked at: every other command would pay for it. */
+const loadOpenPgp = () => import('openpgp')
 
 /** Hex digests of the file, in one pass. */
 export async function digestFile(
@@ -41,6 +44,7 @@ export function readChecksum(text: string, name: string, kind: 'sha256' | 'sha51
 export async function readReleaseKey(armored: string, fingerprint: string, file: string): Promise<PublicKey> {
   const wanted = fingerprint.replace(/[\s:]/g, '').toUpperCase()
   if (!/^[0-9A-F]{40}([0-9A-F]{24})?$/.test(wanted)) throw new InputError('release-fingerprint', 'a fingerprint has 40 (or 64) hex digits')
+  const { readKeys } = await loadOpenPgp()
   const keys = await readKeys({ armoredKeys: armored }).catch((error: unknown) => {
     throw new InputError('release-key', `is no OpenPGP public key: ${(error as Error).message}`, { file }, { cause: error })
   })
@@ -59,6 +63,7 @@ export async function verifySignature(path: string, armored: string, key: Public
       false,
       { cause: error },
     )
+  const { createMessage, readSignature, verify } = await loadOpenPgp()
   try {
     const signature = await readSignature({ armoredSignature: armored })
     const binary = Readable.toWeb(createReadStream(path, { highWaterMark: readBytes })) as ReadableStream<Uint8Array>

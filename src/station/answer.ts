@@ -34,6 +34,8 @@ export type Gate = {
   readonly checkOverlay: (path: string) => Maybe<OverlaySearch>
   /** Does everybody get an overlay, whatever the MAC? For a script in which the station itself fills in its MAC. */
   readonly isOverlayForAll: () => Maybe<boolean>
+  /** Does any station or profile name layers? */
+  readonly isComposing: () => boolean
   /** The next answer about this overlay comes from the disk. */
   readonly forgetOverlay: (path: string) => void
   readonly findStationByUuid: (uuids: readonly string[]) => Station | undefined
@@ -71,6 +73,7 @@ export function createGate(options: GateOptions): Gate {
   const overlays = createOverlays(options.composer)
   const { additions } = options
   const planner = createPlanner({ shelf, overlays, looks: createLooks({ depot, now, revalidateMs }), ...(additions && { additions }), records, site })
+  const composing = new WeakMap<Records, boolean>()
   const bootedBy = createRecent<{ readonly name: string; readonly facts: Facts }>(leastBooted)
   const quiet = createQuiet({ now, everyMs: 60_000 })
   const hasLoader = (file: string): boolean => loaders.find(file) !== undefined
@@ -92,11 +95,16 @@ export function createGate(options: GateOptions): Gate {
   }
 
   /** In a script that the station completes with its own MAC only what everybody gets, and gets without a ticket: nothing that is composed for one. */
-  const isOverlayForAll = (): Maybe<boolean> => {
-    const { profiles, stations } = records()
-    const isComposed =
-      stations.some(({ layers }) => layers.length) || [...profiles.values()].some((one) => one.kind === 'alpine' && one.layers.length)
-    return isComposed ? false : shelf.isForAll()
+  const isOverlayForAll = (): Maybe<boolean> => (isComposing() ? false : shelf.isForAll())
+
+  function isComposing(): boolean {
+    const all = records()
+    const known = composing.get(all)
+    if (known !== undefined) return known
+    const is =
+      all.stations.some(({ layers }) => layers.length) || [...all.profiles.values()].some((one) => one.kind === 'alpine' && one.layers.length)
+    composing.set(all, !!is)
+    return !!is
   }
 
   function plan(mac: Mac, facts: Facts, chosen?: string): Maybe<GatePlan> {
@@ -122,6 +130,7 @@ export function createGate(options: GateOptions): Gate {
     findOverlay,
     checkOverlay: shelf.check,
     isOverlayForAll,
+    isComposing,
     forgetOverlay: shelf.forget,
     findStationByUuid: (uuids) => records().stations.find(({ uuid }) => uuid !== undefined && uuids.includes(uuid)),
     records,

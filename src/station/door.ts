@@ -54,6 +54,8 @@ export type DoorOptions = {
   readonly overlayAccess?: 'open' | 'ticket'
   /** Told when an overlay is out whole. */
   readonly onOverlay?: (mac: Mac, overlay: FoundOverlay) => void
+  /** Was this MAC ever given secrets? Then what it saved has them too. */
+  readonly hasSecrets?: (mac: Mac) => Maybe<boolean>
   /** May this be told, that the peer caused? Absent: always. */
   readonly mayTell?: (kind: EventKind, peer: string) => boolean
   readonly emit: Emit
@@ -76,7 +78,16 @@ export function createDoor(options: DoorOptions): Door {
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
   const promises = createPromises({ files, now })
-  const overlays = createOverlayDesk({ gate, files, promises, tickets, access: overlayAccess, onOverlay: options.onOverlay, opened })
+  const overlays = createOverlayDesk({
+    gate,
+    files,
+    promises,
+    tickets,
+    access: overlayAccess,
+    onOverlay: options.onOverlay,
+    hasSecrets: options.hasSecrets,
+    opened,
+  })
 
   function open(request: DoorRequest): Maybe<Opened> {
     const asked = readName(request.name)
@@ -238,7 +249,7 @@ export function createDoor(options: DoorOptions): Door {
     // pxelinux asks for a dozen names in turn; only the last is worth a word.
     if (!(error instanceof MissingError) || (asked.kind === 'pxelinux' && asked.key?.by !== 'default')) return
     const kind = refusals.find((one) => one === error.code) ?? 'file-missing'
-    if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: error.message })
+    if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: maskTicket(error.message) })
   }
 
   return { open }

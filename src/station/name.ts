@@ -59,7 +59,7 @@ function readPath(path: string): Meaning {
   const script = /^boot\/([^/]+?)(?:\/([A-Za-z0-9][A-Za-z0-9_.-]{0,62}))?\.ipxe$/.exec(path)
   const scriptMac = script && findStationMac(script[1] as string)
   if (scriptMac) return { kind: 'station', mac: scriptMac, ...(script[2] && { profile: script[2] }) }
-  const overlayMac = findStationMac(/^configs\/([^/]+?)(?:\.apkovl)?\.tar\.gz$/.exec(path)?.[1] ?? '')
+  const overlayMac = findStationMac(/^configs\/([^/]+?)(?:\.apkovl)?\.tar\.gz$/i.exec(path)?.[1] ?? '')
   if (overlayMac) return { kind: 'overlay', mac: overlayMac }
   return readPxelinux(path) ?? { kind: 'file', path }
 }

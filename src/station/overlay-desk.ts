@@ -6,6 +6,7 @@ import { MissingError, OutsideError } from '../boot/error.ts'
 import type { Gate } from './answer.ts'
 import type { Files } from './file.ts'
 import { type Maybe, onward, orElse } from './maybe.ts'
+import { readName } from './name.ts'
 import type { Promises } from './promise.ts'
 import type { FoundOverlay, OverlaySearch } from './shelf.ts'
 import type { Tickets, Verdict } from './ticket.ts'
@@ -19,22 +20,34 @@ export type OverlayDesk = {
 }
 
 export type OverlayDeskOptions = {
-  readonly gate: Pick<Gate, 'findOverlay' | 'checkOverlay' | 'forgetOverlay'>
+  readonly gate: Pick<Gate, 'findOverlay' | 'checkOverlay' | 'forgetOverlay' | 'isComposing'>
   readonly files: Files
   readonly promises: Promises
   readonly tickets?: Tickets | undefined
   readonly access: 'open' | 'ticket'
   readonly onOverlay?: ((mac: Mac, overlay: FoundOverlay) => void) | undefined
+  /** Was this MAC ever given secrets? Then what it saved has them too. */
+  readonly hasSecrets?: ((mac: Mac) => Maybe<boolean>) | undefined
   /** The door's: makes the event when it is out. */
   readonly opened: (visit: Visit, content: Content, step: Step) => Opened
 }
 
+/** Is it asked for as a station's, and not as a file of the shelf? */
+const isOwn = ({ request }: Visit): boolean => readName(request.name).kind === 'overlay'
+
 /** Both reject with MissingError `overlay-missing` or `overlay-refused`, and OutsideError. */
-export function createOverlayDesk({ gate, files, promises, tickets, access, onOverlay, opened }: OverlayDeskOptions): OverlayDesk {
+export function createOverlayDesk({ gate, files, promises, tickets, access, onOverlay, hasSecrets, opened }: OverlayDeskOptions): OverlayDesk {
   /** Whoever has a ticket gets the overlay of the very profile that its script booted. */
   function openOwn(visit: Visit, mac: Mac): Maybe<Opened> {
     const verdict = visit.ticket === undefined ? undefined : checkTicket(visit, mac)
-    return openOverlay(visit, mac, () => gate.findOverlay(mac, verdict && 'boot' in verdict ? verdict.boot.isProfile : undefined))
+    const isProfile = verdict && 'boot' in verdict ? verdict.boot.isProfile : undefined
+    return openOverlay(visit, mac, () => onward(gate.findOverlay(mac, isProfile), (found) => ('path' in found ? classify(mac, found) : found)))
+  }
+
+  /** An archive that a station saved holds what it was given: where layers are in use, its secrets stay secret also when it is asked for alone. */
+  function classify(mac: Mac, overlay: FoundOverlay): Maybe<FoundOverlay> {
+    if (!hasSecrets || overlay.from !== 'station' || !gate.isComposing()) return overlay
+    return onward(hasSecrets(mac), (isSecret) => (isSecret ? { ...overlay, isSecret } : overlay))
   }
 
   const checkTicket = ({ ticket, peer }: Visit, mac: Mac | undefined): Verdict =>
@@ -63,7 +76,7 @@ export function createOverlayDesk({ gate, files, promises, tickets, access, onOv
   }
 
   function guard(visit: Visit, mac: Mac | undefined, told: Opened): Opened {
-    const verdict = mac ? checkTicket(visit, mac) : { refused: 'its path alone opens nothing' }
+    const verdict = mac && isOwn(visit) ? checkTicket(visit, mac) : { refused: 'its path alone opens nothing' }
     if ('refused' in verdict) throw new MissingError('overlay-refused', verdict.refused)
     if (visit.request.head || !tickets) return told
     const delivery = tickets.begin(verdict.boot)
@@ -110,8 +123,8 @@ export function createOverlayDesk({ gate, files, promises, tickets, access, onOv
   /** A file that is just being written, or was taken away a moment ago: the station gets what its script promised, for without it it comes up open. */
   function openPromised(visit: Visit, mac: Mac | undefined, error: Error): Maybe<Opened> {
     return onward(mac && promises.keep(mac), (kept) => {
-      if (!kept) throw error
-      return hand(visit, mac, kept.overlay, kept.content, error.message)
+      if (!kept || !mac) throw error
+      return onward(classify(mac, kept.overlay), (overlay) => hand(visit, mac, overlay, kept.content, error.message))
     })
   }
 

@@ -110,6 +110,14 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
     generation++
   }
 
+  /** It may be good for other stations, so it stays in force; that it failed is a problem until its file changes. */
+  function noteFailure(name: string, error: unknown, hasOurs: boolean): void {
+    const override = overrides.get(name)
+    if (!override?.template) return
+    const problem = report(error, override.template.file, hasOurs ? 'our own was used in its place' : 'there is none in its place')
+    overrides.set(name, { ...override, problem })
+  }
+
   function render(name: string, data: object): string {
     refresh()
     const override = overrides.get(name)?.template
@@ -121,8 +129,7 @@ export function createScripts({ depot, emit, now, folders = [ownFolder], revalid
       return runBounded(override, data)
     } catch (error) {
       if (error instanceof InputError && error.code === 'template-endless') putOut(name, error, ours !== undefined)
-      else if (quiet.mayTell(`${override.file}#${override.version}`))
-        report(error, override.file, ours ? 'our own was used in its place' : 'there is none in its place')
+      else if (quiet.mayTell(`${override.file}#${override.version}`)) noteFailure(name, error, ours !== undefined)
       if (!ours) throw error
       return ours.run(data)
     }

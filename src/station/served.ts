@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import type { Mac } from '../boot/address.ts'
 import type { History } from '../overlay/history.ts'
+import type { Maybe } from './maybe.ts'
 import { createRecent } from './recent.ts'
 import type { FoundOverlay } from './shelf.ts'
 
@@ -13,12 +14,14 @@ export type Served = {
   readonly come: (mac: Mac) => void
   /** What the MAC was given last in this run. */
   readonly last: (mac: Mac) => FoundOverlay | undefined
+  /** Was it ever given secrets, as far as its history is kept? When that cannot be read: yes. */
+  readonly hasSecrets: (mac: Mac) => Maybe<boolean>
   /** Resolves when all that was told is written. */
   readonly settle: () => Promise<void>
 }
 
 export type ServedOptions = {
-  readonly history: Pick<History, 'append' | 'noteBooted'>
+  readonly history: Pick<History, 'append' | 'noteBooted' | 'list'>
   readonly depot: string
   readonly onFault: (error: unknown) => void
 }
@@ -31,6 +34,7 @@ export function createServed({ history, depot, onFault }: ServedOptions): Served
   const given = createRecent<FoundOverlay>(leastMacs)
   /** What the history has of each MAC, so that the same boot each morning costs nothing. */
   const kept = createRecent<{ readonly identity: string; readonly digest: string }>(leastMacs)
+  const secretive = createRecent<{ readonly is: boolean }>(leastMacs)
   const archives = createRecent<string>(leastArchives)
   let queue = Promise.resolve()
   let waiting = 0
@@ -44,8 +48,11 @@ export function createServed({ history, depot, onFault }: ServedOptions): Served
 
   function give(mac: Mac, overlay: FoundOverlay): void {
     given.set(mac, overlay)
+    if (overlay.isSecret) secretive.set(mac, { is: true })
     if (kept.get(mac)?.identity === overlay.identity) return
     later(async () => {
+      // It may have been told by the time that its turn comes.
+      if (kept.get(mac)?.identity === overlay.identity) return
       const digest = overlay.digest ?? archives.get(overlay.identity)
       const source = digest === undefined ? { file: join(depot, overlay.path) } : { digest }
       const { file, isSecret, secretPaths } = overlay
@@ -62,5 +69,18 @@ export function createServed({ history, depot, onFault }: ServedOptions): Served
       if (digest !== undefined && given.get(mac)?.identity === identity) await history.noteBooted(mac, digest)
     })
 
-  return { give, come, last: given.get, settle: () => queue }
+  function hasSecrets(mac: Mac): Maybe<boolean> {
+    const known = secretive.get(mac)
+    if (known) return known.is
+    return history.list(mac).then(
+      ({ versions }) => {
+        const is = versions.some(({ isSecret }) => isSecret === true)
+        if (!secretive.get(mac)) secretive.set(mac, { is })
+        return is
+      },
+      () => true,
+    )
+  }
+
+  return { give, come, hasSecrets, last: given.get, settle: () => queue }
 }

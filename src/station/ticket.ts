@@ -195,5 +195,5 @@ function createSeal(key: Uint8Array): (bytes: Buffer) => Buffer {
   }
 }
 
-/** A name with its ticket hidden, for events and logs. */
-export const maskTicket = (name: string): string => name.replace(/^(\/*t\/)[A-Za-z0-9_-]+(?=\/)/, '$1*')
+/** A name, or a text with names in it, with tickets and the tokens of configuration phases hidden, also mistyped ones: for events and logs. */
+export const maskTicket = (text: string): string => text.replace(/(^|[^A-Za-z0-9_-])(t|save)\/[A-Za-z0-9_-]{20,}/gi, '$1$2/*')

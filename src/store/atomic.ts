@@ -1,6 +1,6 @@
 // Replacing a file whole: a reader, and a machine after a power cut, sees the old bytes or the new ones. Used by every room that writes files.
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rename, unlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { OutsideError } from '../boot/error.ts'
 
@@ -20,6 +20,21 @@ export async function writeAtomic(path: string, bytes: string | Uint8Array, mode
       await file.close()
     }
     await replaceDurably(draft, path)
+  } catch (error) {
+    await unlink(draft).catch(() => undefined)
+    throw diskError(path, error)
+  }
+}
+
+/**
+ * Puts the text in place of the file whole, but does not wait for the disk: for what can be made again. After a power cut the file may be empty.
+ * Throws OutsideError `write-failed`.
+ */
+export async function writeLoosely(path: string, text: string, mode = 0o600): Promise<void> {
+  const draft = draftPath(path)
+  try {
+    await writeFile(draft, text, { flag: 'wx', mode })
+    await rename(draft, path)
   } catch (error) {
     await unlink(draft).catch(() => undefined)
     throw diskError(path, error)

@@ -9,7 +9,7 @@ export function explainNetwork(error: unknown, place: string): BivouacError {
   const { code, name, message } = rootOf(error)
   const make = (kind: string, what: string, mayRetry = true) => new OutsideError(kind, `${place}: ${what}`, mayRetry, { cause: error })
   if (name === 'AbortError' || code === 'ABORT_ERR' || name === 'TimeoutError') return make('upstream-aborted', 'given up', false)
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return make('upstream-timeout', 'no connection in time')
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return make('upstream-unreachable', 'no connection in time')
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return make('upstream-timeout', 'no answer in time')
   if (code === 'UND_ERR_BODY_TIMEOUT') return make('upstream-timeout', 'nothing came any more')
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return make('upstream-unreachable', 'the name cannot be resolved')

@@ -108,6 +108,16 @@ describe('a world', () => {
     expect(labels(solve(['script', 'dash'], ...shells(0)))).toEqual(['dash-1.0-r0', 'script-1.0-r0'])
   })
 
+  it('of several that provide a name with a version the newest by that name is taken, whatever they are called', () => {
+    const libraries = [
+      { name: 'a-lib', version: '9', provides: ['so:x=1'], providerPriority: 99 },
+      { name: 'b-lib', version: '1', provides: ['so:x=2'] },
+      { name: 'c-lib', version: '5', provides: ['so:x=1.5'] },
+    ]
+    expect(labels(solve(['so:x'], ...libraries))).toEqual(['b-lib-1'])
+    expect(labels(solve(['so:x<2'], ...libraries))).toEqual(['c-lib-5'])
+  })
+
   it('keeps apart what excludes each other, and says what stands in the way', () => {
     const both = [
       { name: 'a', depends: ['!b'] },

@@ -126,6 +126,20 @@ describe('dependencies', () => {
     expect(() => parseDependency(text)).toThrow(DecodeError)
   })
 
+  it('any text is a dependency or refused with DecodeError', () => {
+    const texts = fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom('a', '1', '=', '<', '>', '~', '@', '!', '.', ' ', ':') }))
+    fc.assert(
+      fc.property(texts, (text) => {
+        try {
+          expect(parseDependency(text).text).toBe(text)
+        } catch (error) {
+          expect(error).toBeInstanceOf(DecodeError)
+        }
+      }),
+      { numRuns: 3000 },
+    )
+  })
+
   it('a world is words between blanks and lines', () => {
     expect(splitWorld('alpine-base\nopenssh nginx~1.2\n\n# no\n')).toEqual(['alpine-base', 'openssh', 'nginx~1.2'])
   })

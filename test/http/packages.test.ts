@@ -9,7 +9,7 @@ import { loadConfig } from '../../src/config.ts'
 import { openAccessLog } from '../../src/http/access-log.ts'
 import { openPackages, packagesBaseOf, startPackages } from '../../src/server/packages.ts'
 import { makePackage, trustKey } from '../support/apk.ts'
-import { folder, indexPath, key, makeBigPackage } from '../mirror/pull-rig.ts'
+import { eventually, folder, indexPath, key, makeBigPackage } from '../mirror/pull-rig.ts'
 import { makeRepository } from '../support/apk.ts'
 import { makeScratch } from '../support/scratch.ts'
 import { startTestUpstream } from '../support/upstream.ts'
@@ -79,7 +79,7 @@ describe.each(['depot/apk', 'elsewhere/mirror'])('the packages server over %s', 
     expect(upstream.hits()).toBe(3)
     const key = await fetch(`${url}/keys/test@bivouac-0001.rsa.pub`)
     expect(await key.text()).toContain('PUBLIC KEY')
-    await expect.poll(() => events.map(({ kind }) => kind)).toEqual(['index', 'package', 'package', 'index', 'package', 'package'])
+    await eventually(() => events.map(({ kind }) => kind)).toEqual(['index', 'package', 'package', 'index', 'package', 'package'])
     expect(events[1]).toMatchObject({ mac: '52:54:00:00:00:01', ip: '127.0.0.1', detail: { file: `${folder}/${small.fileName}`, via: 'packages' } })
     await stop()
     expect(lines()).toHaveLength(7)
@@ -150,7 +150,7 @@ describe('the packages server', () => {
         .end()
     })
     expect(outcome).toBe('cut, 200')
-    await expect.poll(() => readdirSync(join(root, folder))).toEqual(['APKINDEX.tar.gz'])
+    await eventually(() => readdirSync(join(root, folder))).toEqual(['APKINDEX.tar.gz'])
   })
 
   it('takes callers who leave, and says so', async () => {
@@ -161,7 +161,7 @@ describe('the packages server', () => {
     socket.write(`GET /${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
     await new Promise((resolve) => socket.once('data', resolve))
     socket.destroy()
-    await expect.poll(() => events.map(({ kind }) => kind)).toContain('transfer-failed')
+    await eventually(() => events.map(({ kind }) => kind)).toContain('transfer-failed')
     upstream.release()
   })
 })
@@ -184,12 +184,12 @@ describe('access log', () => {
     const names = (): string[] => readdirSync(join(path, '..')).sort()
     for (const wanted of [2, 3]) {
       for (let count = 0; count < 10; count++) log.append(line)
-      await expect.poll(() => names().length).toBe(wanted)
+      await eventually(() => names().length).toBe(wanted)
     }
     for (let round = 0; round < 3; round++) {
       const { ino } = statSync(path)
       for (let count = 0; count < 10; count++) log.append(line)
-      await expect.poll(() => statSync(path).ino !== ino).toBe(true)
+      await eventually(() => statSync(path).ino !== ino).toBe(true)
     }
     await log.close()
     expect(names()).toEqual(['access.log', 'access.log.1', 'access.log.2'])

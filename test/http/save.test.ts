@@ -259,6 +259,17 @@ describe('PUT /configs/<mac>.tar.gz', () => {
   })
 })
 
+it('a token that is asked for in a wrong way is in no event', async () => {
+  const made = stage()
+  const { token } = await made.phases.open('kiosk', [macA], hour)
+  for (const path of [`/save/${token}/${file}`, `/save/${token}/x/y`, `/SAVE/${token}`, `/x/save/${token}`]) {
+    await made.call('GET', path)
+    await made.call('POST', path)
+    await made.call('DELETE', path)
+  }
+  expect(JSON.stringify(made.seen())).not.toContain(token)
+})
+
 describe('the API', () => {
   const operator = { authorization: `Bearer ${operatorToken}` }
 

@@ -12,6 +12,7 @@ import { readProfile, readStation } from '../../src/store/record-file.ts'
 import { authorityPem } from '../ipxe/support/certificate.ts'
 import { writeDocumentedStandIn } from '../ipxe/support/stand-in.ts'
 import { carryRelease, makeAlpineSite } from '../support/alpine-site.ts'
+import { trustKey } from '../support/apk.ts'
 import { createLab, type Lab, type Running } from '../support/netns.ts'
 import { describeWith } from '../support/tool.ts'
 import { findStandIn } from '../support/virtual.ts'
@@ -47,6 +48,7 @@ async function layMirror(copy: string, lab: Lab, namespace: string): Promise<Rec
   const folder = join(copy, 'state/www/alpine')
   const site = await makeAlpineSite({ folder, boot: { kernel, initramfs, modloop } })
   carryRelease(site, copy)
+  trustKey(join(copy, 'depot/apk'), site.key)
   mkdirSync(join(copy, 'depot/keys'), { recursive: true })
   writeFileSync(join(copy, 'depot/keys/alpine.asc'), site.releaseKey)
   const port = '8099'
@@ -63,7 +65,7 @@ function layCompilers(folder: string): void {
   }
 }
 
-describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'qemu-system-x86_64'], 'the documents', () => {
+describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'grub-mkimage', 'xorriso', 'qemu-system-x86_64'], 'the documents', () => {
   let lab: Lab
   let copy: string
   let namespace: string

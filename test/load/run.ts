@@ -9,14 +9,16 @@ import type { Figure } from './figure.ts'
 import { goals, judge } from './goal.ts'
 import { extraFolders } from './peer/peer.ts'
 import { formatFigures, formatGoals } from './report.ts'
+import { composeScenarios, runCompose } from './scenario/compose.ts'
 import { dhcpScenarios, runDhcp } from './scenario/dhcp.ts'
 import { httpScenarios, runHttp } from './scenario/http.ts'
+import { mirrorScenarios, runMirror } from './scenario/mirror.ts'
 import type { Bench } from './scenario/plan.ts'
 import { runStorm, stormScenarios } from './scenario/storm.ts'
 import { runTftp, tftpScenarios } from './scenario/tftp.ts'
 import { createStage, type Stage } from './stage.ts'
 
-const scenarios = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...stormScenarios]
+const scenarios = [...dhcpScenarios, ...tftpScenarios, ...httpScenarios, ...composeScenarios, ...mirrorScenarios, ...stormScenarios]
 
 export const help = `usage: npm run bench -- [options]
 
@@ -119,11 +121,11 @@ async function measure(stage: Stage, flags: Flags): Promise<Figure[]> {
     profileFolder: flags.profile,
   }
   const figures: Figure[] = []
-  for (const run of [runDhcp, runTftp, runHttp, runStorm]) figures.push(...(await run(bench)))
+  for (const run of [runDhcp, runTftp, runHttp, runCompose, runMirror, runStorm]) figures.push(...(await run(bench)))
   return figures
 }
 
-function print(figures: readonly Figure[], { only, isJson, rounds, seconds: each, hasPriority }: Flags, seconds: number): void {
+function print(figures: readonly Figure[], { isJson, rounds, seconds: each, hasPriority }: Flags, seconds: number): void {
   const machine = {
     cores: cpus().length,
     processor: cpus()[0]?.model ?? '',
@@ -142,7 +144,6 @@ function print(figures: readonly Figure[], { only, isJson, rounds, seconds: each
     `\n${machine.processor}, ${machine.cores} cores, Linux ${machine.kernel}, Node ${machine.node}, TCP ${machine.congestion}; ${settings}; ${seconds} s in all; load ${machine.load}\n\n`,
   )
   process.stdout.write(`${formatFigures(figures)}\n${formatGoals(figures)}`)
-  if (!only.length) process.stdout.write('apk cold and hot: not measured, there is no package cache yet\n')
 }
 
 const readText = (path: string): string => readFileSync(path, 'latin1').trim()

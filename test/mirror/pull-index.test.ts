@@ -2,7 +2,7 @@ import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { makeApkKey, makeIndex, makePackage } from '../support/apk.ts'
-import { folder, indexPath, key, makePullRig, type PullRig } from './pull-rig.ts'
+import { eventually, folder, indexPath, key, makePullRig, type PullRig } from './pull-rig.ts'
 
 const one = makePackage({ name: 'one', key })
 const two = makePackage({ name: 'two', key })
@@ -59,7 +59,7 @@ describe('indexes', () => {
       rig.clock.now += minutes
       // The one who asks first does not wait either; the answer is for the next.
       await rig.get(indexPath)
-      await expect.poll(() => rig.kinds()).toEqual(['mirror-stale', 'mirror-synced'])
+      await eventually(() => rig.kinds()).toEqual(['mirror-stale', 'mirror-synced'])
       expect(rig.pull.describe().indexes[0]?.stale).toBeUndefined()
       rig.events.length = 0
       rig.clock.now += 11 * minutes
@@ -71,7 +71,8 @@ describe('indexes', () => {
     rig.server.fault(indexPath, { kind: 'refuse' })
     const before = rig.server.hits()
     for (let station = 0; station < 50; station++) await rig.get(indexPath)
-    expect(rig.server.hits() - before).toBe(1)
+    // Twice, for the first try may have met a connection that was just being closed.
+    expect(rig.server.hits() - before).toBe(2)
   })
 
   it('are waited for a little when the upstream is slow, and then yesterday’s for all', async () => {
@@ -84,7 +85,7 @@ describe('indexes', () => {
     expect(performance.now() - startedAt).toBeLessThan(1_900)
     expect(rig.kinds()).toEqual(['mirror-stale'])
     rig.server.release()
-    await expect.poll(() => rig.kinds()).toEqual(['mirror-stale', 'mirror-synced'])
+    await eventually(() => rig.kinds()).toEqual(['mirror-stale', 'mirror-synced'])
     expect((await rig.get(indexPath)).equals(second)).toBe(true)
   })
 
@@ -123,7 +124,7 @@ describe('indexes', () => {
     rig.publish([one, two])
     rig.server.fault(indexPath, { kind: 'slow', times: 1 })
     const asked = rig.get(indexPath)
-    await expect.poll(() => rig.server.figures().running).toBe(1)
+    await eventually(() => rig.server.figures().running).toBe(1)
     rig.publish([two])
     rig.server.release()
     expect((await asked).equals(second)).toBe(true)
@@ -169,9 +170,23 @@ describe('indexes', () => {
     expect(rig.server.hits()).toBe(0)
     expect((await rig.get(`${folder}/${one.fileName}`, rig2)).equals(one.bytes)).toBe(true)
     await writeFile(join(rig.root, indexPath), second)
-    await expect.poll(async () => (await rig.get(indexPath, rig2)).equals(second)).toBe(true)
-    await expect.poll(() => rig2.describe().indexes[0]?.packages).toBe(2)
+    await eventually(async () => (await rig.get(indexPath, rig2)).equals(second)).toBe(true)
+    await eventually(() => rig2.describe().indexes[0]?.packages).toBe(2)
     expect(rig.server.hits(indexPath)).toBe(0)
+  })
+
+  it('of a folder that a sync has switched in the meantime stay as it switched them', async () => {
+    let held = false
+    const rig = await makeAged({ isHeld: () => held })
+    rig.publish([two])
+    rig.server.fault(indexPath, { kind: 'slow', times: 1 })
+    const asked = rig.get(indexPath)
+    await eventually(() => rig.server.figures().running).toBe(1)
+    held = true
+    await writeFile(join(rig.root, indexPath), second)
+    rig.server.release()
+    expect((await asked).equals(second)).toBe(true)
+    expect((await readFile(join(rig.root, indexPath))).equals(second)).toBe(true)
   })
 
   it('that somebody else put there are read anew', async () => {
@@ -180,7 +195,7 @@ describe('indexes', () => {
     await stat(join(rig.root, indexPath))
     await writeFile(join(rig.root, indexPath), second)
     rig.clock.now += 5_000
-    await expect.poll(async () => (await rig.get(indexPath)).equals(second)).toBe(true)
-    await expect.poll(() => rig.pull.describe().indexes[0]?.packages).toBe(2)
+    await eventually(async () => (await rig.get(indexPath)).equals(second)).toBe(true)
+    await eventually(() => rig.pull.describe().indexes[0]?.packages).toBe(2)
   })
 })

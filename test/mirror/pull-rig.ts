@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import type { Content } from '../../src/boot/content.ts'
 import type { BootEvent } from '../../src/boot/event.ts'
 import { readTrustedKeys } from '../../src/mirror/key.ts'
@@ -16,6 +16,9 @@ import { startTestUpstream, type TestUpstream } from '../support/upstream.ts'
 export const folder = 'v3.22/main/x86_64'
 export const indexPath = `${folder}/APKINDEX.tar.gz`
 export const key = makeApkKey()
+
+/** As expect.poll, with patience for a disk that others keep busy. */
+export const eventually = <T>(what: () => T) => expect.poll(what, { timeout: 15_000 })
 
 export type PullRig = {
   readonly server: TestUpstream

@@ -1,9 +1,9 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { link, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import type { Content } from '../../src/boot/content.ts'
 import { makeApkKey, makeIndex, makePackage } from '../support/apk.ts'
-import { folder, indexPath, key, makeBigPackage, makePullRig, readContent } from './pull-rig.ts'
+import { eventually, folder, indexPath, key, makeBigPackage, makePullRig, readContent } from './pull-rig.ts'
 
 const busybox = makePackage({ name: 'busybox', version: '1.36.1-r31', key })
 const big = makeBigPackage('firmware', 6_000_000)
@@ -21,11 +21,11 @@ describe('packages from the upstream', () => {
     expect(answers.every((bytes) => bytes.equals(one.bytes))).toBe(true)
     expect(rig.server.hits(pathOf(one))).toBe(1)
     expect(rig.server.hits(indexPath)).toBe(1)
-    await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz', one.fileName])
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz', one.fileName])
     expect((await readFile(join(rig.root, pathOf(one)))).equals(one.bytes)).toBe(true)
     expect((await rig.get(pathOf(one))).equals(one.bytes)).toBe(true)
     expect(rig.server.hits()).toBe(2)
-    expect(rig.pull.describe()).toMatchObject({ misses: 1, keptFiles: 1, keptBytes: one.bytes.length, running: 0, isReachable: true })
+    await eventually(() => rig.pull.describe()).toMatchObject({ misses: 1, keptFiles: 1, keptBytes: one.bytes.length, running: 0, isReachable: true })
   })
 
   it('gives the first bytes while the last are still on their way, and ranges of it', async () => {
@@ -48,7 +48,7 @@ describe('packages from the upstream', () => {
     const rig = await makePullRig({ packages: [busybox] })
     await rig.get(indexPath)
     await rig.get(pathOf(busybox))
-    await expect.poll(rig.list).toHaveLength(2)
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz', busybox.fileName])
     await rig.server.close()
     const later = await rig.again()
     expect((await rig.get(indexPath, later)).equals(makeIndex([busybox], key))).toBe(true)
@@ -60,7 +60,7 @@ describe('packages from the upstream', () => {
     const next = makePackage({ name: 'busybox', version: '1.36.1-r32', key })
     const rig = await makePullRig({ packages: [busybox] })
     await rig.get(pathOf(busybox))
-    await expect.poll(rig.list).toHaveLength(2)
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz', busybox.fileName])
     rig.publish([next])
     rig.server.put(pathOf(busybox), undefined)
     rig.clock.now += 11 * 60_000
@@ -74,7 +74,7 @@ describe('packages from the upstream', () => {
     await rig.get(indexPath)
     await writeFile(join(rig.root, pathOf(busybox)), 'cut short')
     expect((await rig.get(pathOf(busybox))).equals(busybox.bytes)).toBe(true)
-    await expect.poll(async () => (await stat(join(rig.root, pathOf(busybox)))).size).toBe(busybox.bytes.length)
+    await eventually(async () => (await stat(join(rig.root, pathOf(busybox)))).size).toBe(busybox.bytes.length)
   })
 
   it('nobody has are missing, and the upstream is not asked for each station', async () => {
@@ -99,7 +99,7 @@ describe('packages from the upstream', () => {
         (error: { code: string }) => error.code,
       ),
     )
-    await expect.poll(() => rig.pull.describe()).toMatchObject({ running: 2, waiting: 8 })
+    await eventually(() => rig.pull.describe()).toMatchObject({ running: 2, waiting: 8 })
     for (const one of many) rig.server.fault(pathOf(one), undefined)
     rig.server.release()
     const outcomes = await Promise.all(asked)
@@ -112,15 +112,24 @@ describe('packages from the upstream', () => {
     const rig = await makePullRig({ packages: many, maxBytes: 350_000 })
     for (const one of many.slice(0, 3)) {
       await rig.get(pathOf(one))
-      await expect.poll(rig.list).toContain(one.fileName)
+      await eventually(rig.list).toContain(one.fileName)
       rig.clock.now += 1000
     }
-    await expect.poll(() => rig.pull.describe().keptFiles).toBe(3)
+    await eventually(() => rig.pull.describe().keptFiles).toBe(3)
     await rig.get(pathOf(many[0] as (typeof many)[0]))
     rig.clock.now += 1000
     await rig.get(pathOf(many[3] as (typeof many)[0]))
-    await expect.poll(() => rig.pull.describe().keptFiles).toBe(3)
-    await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz', 'p0-1.0-r0.apk', 'p2-1.0-r0.apk', 'p3-1.0-r0.apk'])
+    await eventually(() => rig.pull.describe().keptFiles).toBe(3)
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz', 'p0-1.0-r0.apk', 'p2-1.0-r0.apk', 'p3-1.0-r0.apk'])
+    // What a snapshot has too frees nothing, and what a sync lists is needed: neither goes.
+    await link(join(rig.root, folder, 'p2-1.0-r0.apk'), join(rig.root, 'snapshot.apk'))
+    const digest = '0'.repeat(64)
+    const contents = { format: 1, kind: 'sync', indexSha256: digest, switchedAt: 0, isWhole: false, files: { 'p0-1.0-r0.apk': ['x', 1, digest] } }
+    await writeFile(join(rig.root, folder, '.contents.json'), JSON.stringify(contents))
+    for (const one of many.slice(4)) await rig.get(pathOf(one))
+    await expect
+      .poll(async () => (await rig.list()).filter((name) => name.endsWith('.apk')))
+      .toEqual(['p0-1.0-r0.apk', 'p2-1.0-r0.apk', 'p3-1.0-r0.apk', 'p4-1.0-r0.apk', 'p5-1.0-r0.apk'])
     await rig.pull.close()
     const later = await rig.again()
     expect(later.describe().keptFiles).toBe(3)
@@ -144,7 +153,7 @@ describe('nothing broken is served as complete, nor kept', () => {
       rig.server.fault(pathOf(one), fault)
       const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => rig.get(pathOf(one))))
       expect(outcomes.map(({ status }) => status)).toEqual(Array(10).fill('rejected'))
-      await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz'])
+      await eventually(rig.list).toEqual(['APKINDEX.tar.gz'])
       expect(rig.events.filter(({ kind }) => kind === 'mirror-failed').length).toBeLessThanOrEqual(1)
       rig.server.fault(pathOf(one), undefined)
       rig.server.release()
@@ -163,7 +172,7 @@ describe('nothing broken is served as complete, nor kept', () => {
     rig.server.fault(pathOf(big), { kind: 'cut', afterBytes: 2_000_000, times: 1 })
     expect((await rig.get(pathOf(big))).equals(big.bytes)).toBe(true)
     expect(rig.server.hits(pathOf(big))).toBe(2)
-    await expect.poll(rig.list).toContain(big.fileName)
+    await eventually(rig.list).toContain(big.fileName)
   })
 
   it('when the bytes are not what the signed index says', async () => {
@@ -178,10 +187,20 @@ describe('nothing broken is served as complete, nor kept', () => {
       await content.read(0, 1000)
       await expect(Promise.resolve().then(() => content.read(bytes.length - 1, 1))).rejects.toMatchObject({ code: 'mirror-broken' })
       content.close()
-      await expect.poll(() => rig.pull.describe().running).toBe(0)
-      expect(await rig.list()).toEqual(['APKINDEX.tar.gz'])
+      await eventually(() => rig.pull.describe().running).toBe(0)
+      await eventually(rig.list).toEqual(['APKINDEX.tar.gz'])
       expect(rig.kinds()).toEqual(['mirror-failed'])
     }
+  })
+
+  it('when it is a good package of the right size, and another one than the index names', async () => {
+    const make = (byte: number) => makePackage({ name: 'tool', key, files: { 'usr/share/tool/noise': Buffer.alloc(70_000, byte) } })
+    const named = make(1)
+    const other = [...Array(250).keys()].map((at) => make(at + 2)).find(({ bytes }) => bytes.length === named.bytes.length)
+    const rig = await makePullRig({ packages: [named] })
+    rig.server.put(pathOf(named), other?.bytes)
+    await expect(rig.get(pathOf(named))).rejects.toMatchObject({ code: 'mirror-broken', message: expect.stringMatching(/checksum/) })
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz'])
   })
 
   it('when the size is not what the index says', async () => {
@@ -198,7 +217,7 @@ describe('nothing broken is served as complete, nor kept', () => {
     for (const one of [stranger, known]) rig.server.put(pathOf(one), one.bytes)
     await expect(rig.get(pathOf(stranger))).rejects.toMatchObject({ code: 'mirror-broken' })
     expect((await rig.get(pathOf(known))).equals(known.bytes)).toBe(true)
-    await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz', known.fileName])
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz', known.fileName])
   })
 
   it('a package that was put out anew under its name is had by the index that names it', async () => {
@@ -239,14 +258,44 @@ describe('a disk that takes no more', () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => rig.get(pathOf(one))))
     expect(answers.every((bytes) => bytes.equals(one.bytes))).toBe(true)
     expect(rig.server.hits(pathOf(one))).toBe(1)
-    await expect.poll(() => rig.pull.describe().running).toBe(0)
-    await expect.poll(async () => (await rig.list()).filter((name) => name.endsWith('.apk') || name.startsWith('.'))).toEqual([])
+    await eventually(() => rig.pull.describe().running).toBe(0)
+    await eventually(async () => (await rig.list()).filter((name) => name.endsWith('.apk') || name.startsWith('.'))).toEqual([])
     expect(rig.kinds()).toContain('mirror-failed')
     expect(rig.kinds().length).toBe(1)
   })
 })
 
+describe('an upstream that is away', () => {
+  it('does not hold up every package in turn, and one file that hangs says nothing of the others', async () => {
+    const rig = await makePullRig({ packages: [busybox, medium], client: { headersMs: 300 } })
+    await rig.get(indexPath)
+    rig.server.fault(pathOf(busybox), { kind: 'hang' })
+    await expect(rig.get(pathOf(busybox))).rejects.toMatchObject({ code: 'upstream-timeout' })
+    expect((await rig.get(pathOf(medium))).equals(medium.bytes)).toBe(true)
+    rig.server.fault(pathOf(busybox), { kind: 'refuse' })
+    await expect(rig.get(pathOf(busybox))).rejects.toMatchObject({ code: 'upstream-unreachable' })
+    const before = rig.server.hits()
+    for (let at = 0; at < 20; at++)
+      await expect(rig.get(`${folder}/p${at}-1-r0.apk`)).rejects.toMatchObject({ code: 'upstream-down', mayRetry: true })
+    expect(rig.server.hits()).toBe(before)
+    rig.server.fault(pathOf(busybox), undefined)
+    rig.clock.now += 6_000
+    expect((await rig.get(pathOf(busybox))).equals(busybox.bytes)).toBe(true)
+    rig.server.release()
+  })
+})
+
 describe('reading while it grows', () => {
+  it('goes on from the disk when the file was kept, however slow the reader', async () => {
+    const rig = await makePullRig({ packages: [medium] })
+    const slow = await rig.pull.open(pathOf(medium))
+    const start = await slow.read(0, 1000)
+    expect((await rig.get(pathOf(medium))).equals(medium.bytes)).toBe(true)
+    await eventually(() => rig.pull.describe()).toMatchObject({ running: 0, keptFiles: 1 })
+    expect(Buffer.concat([start, await slow.read(1000, medium.bytes.length)]).equals(medium.bytes)).toBe(true)
+    slow.close()
+  })
+
   it('cuts every reader when the end is not good, and closes the draft when the last has left', async () => {
     const rig = await makePullRig({ packages: [big], client: { stallMs: 300, headersMs: 300 } })
     await rig.get(indexPath)
@@ -260,6 +309,6 @@ describe('reading while it grows', () => {
       reader.close()
       reader.close()
     }
-    await expect.poll(rig.list).toEqual(['APKINDEX.tar.gz'])
+    await eventually(rig.list).toEqual(['APKINDEX.tar.gz'])
   })
 })

@@ -177,6 +177,19 @@ describe('an upstream with faults: stations keep what they had', () => {
     await expectSound(rig)
   })
 
+  it('a good package of the same size that is not the one of the index', async () => {
+    const rig = await makeRig()
+    const [wanted] = communityPackages('1.1-r0').slice(1) as [ReturnType<typeof makePackage>]
+    const other = Array.from({ length: 200 }, (_, at) =>
+      makePackage({ name: 'htop', version: '1.1-r0', files: { 'usr/share/htop/version': `htop 1.1-r${at}\n` }, key }),
+    ).find(({ bytes, entry }) => bytes.length === wanted.bytes.length && entry.checksum !== wanted.entry.checksum)
+    expect(other).toBeDefined()
+    publish(rig.upstream, community, [wanted])
+    rig.upstream.put(`${community}/${wanted.fileName}`, other?.bytes)
+    expect(await codeOf(syncPart(whole, rig.options))).toBe('mirror-broken')
+    expect(existsSync(join(rig.root, community))).toBe(false)
+  })
+
   it('goes on where it was: a package cut once is not fetched from its beginning', async () => {
     const rig = await makeRig()
     const path = `${main}/busybox-1.0-r0.apk`

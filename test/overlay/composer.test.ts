@@ -5,8 +5,11 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
+import { BivouacError } from '../../src/boot/error.ts'
+import { readArchive } from '../../src/overlay/archive.ts'
 import { identityOf } from '../../src/store/version.ts'
 import { goodOverlay, overlayMembers } from '../support/overlay.ts'
+import { seededRandom } from '../support/random.ts'
 import { describeWith } from '../support/tool.ts'
 import { createRig, membersOf, profile, release, type Rig, station } from './rig.ts'
 
@@ -163,7 +166,7 @@ describe('a composed overlay', () => {
     expect([members.get('root')?.mode, members.get('root/.ssh')?.mode]).toEqual([0o700, 0o700])
     expect(composed.report.world).toContain('openssh')
     expect(composed.report.services).toContain('default/sshd')
-    expect(members.get('etc/local.d/bivouac-root.start')?.text).toContain("'root:*' | chpasswd -e")
+    expect(members.get('etc/local.d/bivouac-root.start')?.text).toContain('|root:*:|')
     const without = await rig.make({ profile: profile({ layers: ['base'], sshKeys: false }) })
     expect((await membersOf(without)).get('root/.ssh/authorized_keys')?.text).not.toContain('me@desk')
   })
@@ -177,7 +180,7 @@ describe('a composed overlay', () => {
     })
     expect((await membersOf(await rig.make())).has('etc/local.d/bivouac-root.start')).toBe(false)
     const hashed = await membersOf(await rig.make({ profile: profile({ layers: ['hash'] }) }))
-    expect(hashed.get('etc/local.d/bivouac-root.start')).toMatchObject({ mode: 0o700, text: expect.stringContaining("'root:$6$salt1234$abcdefgh'") })
+    expect(hashed.get('etc/local.d/bivouac-root.start')).toMatchObject({ mode: 0o700, text: expect.stringContaining('|root:$6$salt1234$abcdefgh:|') })
   })
 
   it('puts no service in when a layer says so, and no networking where another service does that', async () => {
@@ -286,6 +289,15 @@ describe('secrets', () => {
     const error = await failure(rig.make())
     expect(error.message).toMatch(/overlays\/base\/etc\/x\.ejs:1: bad \*\*\*/)
     expect(`${error.stack} ${JSON.stringify(error)} ${String(error.cause)}`).not.toContain('hunter2')
+  })
+
+  it('stay secret when the station sends them back in its own archive', async () => {
+    const rig = await createRig()
+    await rig.lay({ 'secrets/vpn': 'shared-vpn\n', 'overlays/base/layer.yaml': 'files: { etc/vpn.key: { secret: vpn } }\n' })
+    const composed = await rig.make({
+      archive: await archive(rig, [...overlayMembers('saved'), { kind: 'file', path: 'etc/vpn.key', bytes: bytes('shared-vpn\n') }]),
+    })
+    expect(composed).toMatchObject({ isSecret: true, secretPaths: ['etc/vpn.key'] })
   })
 
   it('that are not there, or lead out, are refused by name', async () => {
@@ -492,6 +504,47 @@ describe('what no layer may hold', () => {
     expect(error.message).toContain('overlays/base.tar.gz')
   })
 
+  it('gives only errors of ours for 600 spoiled archives, and never a member outside', async () => {
+    const random = seededRandom(23)
+    const tar = writeTar([
+      ...overlayMembers('s'),
+      { kind: 'file', path: 'layer.yaml', bytes: bytes('packages: [htop]\n') },
+      { kind: 'hardlink', path: 'etc/z-hard', target: 'etc/hostname' },
+      { kind: 'file', path: `etc/${'long/'.repeat(60)}x`, bytes: bytes('x') },
+    ])
+    const rig = await createRig()
+    let taken = 0
+    for (let round = 0; round < 600; round++) {
+      const spoiled = Buffer.from(tar)
+      const at = Math.floor(random() * (spoiled.length / 512)) * 512
+      // In the name, the kind or the link's target, with what matters there.
+      const offset = (): number => [random() * 12, 156, 157 + random() * 20][Math.floor(random() * 3)] as number
+      for (let turn = 0; turn < 2; turn++) spoiled[at + Math.floor(offset())] = './a\0\x01\xff0125x'.charCodeAt(Math.floor(random() * 12))
+      // A header that counts as whole: what stands in it is taken at its word.
+      const block = spoiled.subarray(at, at + 512)
+      block.write('        ', 148, 'latin1')
+      block.write(
+        `${block
+          .reduce((sum, byte) => sum + byte, 0)
+          .toString(8)
+          .padStart(6, '0')}\0 `,
+        148,
+        'latin1',
+      )
+      const path = join(rig.state, 'spoiled.tar.gz')
+      await writeFile(path, gzipSync(spoiled, { level: 1 }))
+      const isLayer = random() < 0.5
+      const options = { depot: rig.depot, file: 'x.tar.gz', isLayer, limits: { entries: 1000, sizeBytes: 1_000_000, depth: 64 } }
+      const outcome = await readArchive(path, options).catch((error) => error)
+      if (outcome instanceof Error) expect(outcome).toBeInstanceOf(BivouacError)
+      else {
+        taken++
+        for (const name of outcome.members.keys()) expect(name).toMatch(/^(?!\/)(?!.*(^|\/)\.\.?(\/|$))[^\x00-\x1f]+$/)
+      }
+    }
+    expect(taken).toBeGreaterThan(100)
+  }, 60_000)
+
   it('is taken from an archive where it is sound: templates, layer.yaml, hard links, owners root’s', async () => {
     const rig = await createRig()
     await rig.lay({
@@ -551,7 +604,33 @@ describe('any layers', () => {
   })
 })
 
-describeWith(['tar', 'busybox'], 'other programs', () => {
+describeWith(['tar', 'busybox', 'bsdtar'], 'other programs', () => {
+  it('make archives that count as the station’s own: lbu’s tar, GNU’s and bsdtar’s', async () => {
+    const rig = await createRig()
+    await rig.lay({
+      'tree/etc/hostname': 'theirs\n',
+      'tree/etc/apk/world': 'alpine-base\nchrony\n',
+      'tree/etc/shadow': 'root:!::0:::::\n',
+      'overlays/base/layer.yaml': 'packages: [htop]\n',
+    })
+    await mkdir(join(rig.depot, 'tree/etc/runlevels/sysinit'), { recursive: true })
+    await symlink('/etc/init.d/devfs', join(rig.depot, 'tree/etc/runlevels/sysinit/devfs'))
+    for (const [program, words] of [
+      ['busybox', ['tar', '-czf']],
+      ['tar', ['-czf']],
+      ['tar', ['--format=pax', '-czf']],
+      ['bsdtar', ['-czf']],
+    ] as const) {
+      const path = 'configs/52-54-00-12-34-56.tar.gz'
+      await mkdir(join(rig.depot, 'configs'), { recursive: true })
+      const { status } = spawnSync(program, [...words, join(rig.depot, path), 'etc'], { cwd: join(rig.depot, 'tree') })
+      expect(status).toBe(0)
+      const identity = identityOf(await stat(join(rig.depot, path), { bigint: true }))
+      const { report } = await rig.make({ archive: { path, identity } })
+      expect(report).toMatchObject({ hostname: 'theirs', world: ['alpine-base', 'chrony', 'htop'], services: ['sysinit/devfs'] })
+    }
+  })
+
   it('read what is composed, and find the same names', async () => {
     const rig = await createRig()
     await rig.lay({ [`overlays/base/etc/${'long/'.repeat(30)}name`]: 'x', 'overlays/base/etc/größe': 'x' })
@@ -559,6 +638,8 @@ describeWith(['tar', 'busybox'], 'other programs', () => {
     const own = [...(await membersOf(composed)).values()].map(({ path, kind }) => (kind === 'directory' ? `${path}/` : path))
     const gnu = spawnSync('tar', ['--quoting-style=literal', '-tzf', composed.path], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } })
     expect([gnu.stderr, gnu.stdout.trim().split('\n')]).toEqual(['', own])
+    const bsd = spawnSync('bsdtar', ['-tzf', composed.path], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C.UTF-8' } })
+    expect([bsd.stderr, bsd.stdout.trim().split('\n')]).toEqual(['', own])
     // busybox's tar as of 1.35 knows no pax paths, which only names of more than 255 bytes need.
     const busybox = spawnSync('busybox', ['tar', '-tzf', composed.path], { encoding: 'utf8' })
     expect(busybox.stdout.trim().split('\n').length).toBe(own.length)

@@ -59,6 +59,12 @@ describe('two overlays', () => {
     expect(JSON.stringify(diff)).not.toMatch(/secret-(one|two)/)
   })
 
+  it('do not differ in the id that follows from all the rest', async () => {
+    const self = (id: string, release: string): TarMember => file('etc/bivouac/overlay', `overlay=${id}\nrelease=${release}\n`)
+    expect((await compare([self('aa', 'r1')], [self('bb', 'r1')])).isSame).toBe(true)
+    expect((await compare([self('aa', 'r1')], [self('bb', 'r2')])).files).toMatchObject([{ text: '@@ -1,1 +1,1 @@\n-release=r1\n+release=r2\n' }])
+  })
+
   it('show no text of what is no text, and compare it all the same', async () => {
     const diff = await compare([file('etc/x', 'a\0b')], [file('etc/x', 'a\0c')])
     expect(diff.files).toMatchObject([{ path: 'etc/x' }])

@@ -107,6 +107,16 @@ describe('the history of an overlay', () => {
     expect(chooseKept({ versions }, 3).map((one) => one.version)).toEqual([1, 3, 4])
   })
 
+  it('fills no disk for whoever asks with many MACs, and forgets no order', async () => {
+    const { depot, state, blobs, save } = await open()
+    const { digest } = await save('a')
+    const history = createHistory({ depot, state, blobs, keep: 5, now: () => 1, maxJournals: 3 })
+    for (let at = 0; at < 10; at++) await history.append({ mac: mac(`52:54:00:00:00:0${at}`), kind: 'found', who: 'x', source: { digest } })
+    expect((await readdir(join(state, 'overlays/history'))).length).toBe(3)
+    await history.append({ mac: mac('52:54:00:00:00:09'), kind: 'saved', who: 'x', source: { digest } })
+    expect((await readdir(join(state, 'overlays/history'))).length).toBe(4)
+  })
+
   it('takes many at once in turn', async () => {
     const { history, save, make } = await open(1000)
     const { digest } = await save('a')

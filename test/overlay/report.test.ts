@@ -1,12 +1,13 @@
 // The scripts that composed overlays carry, run by a real busybox ash over a made-up station.
 import { spawn, spawnSync } from 'node:child_process'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { expect, it } from 'vitest'
 import { makeScratch } from '../support/scratch.ts'
 import { describeWith } from '../support/tool.ts'
+import { createRig, membersOf } from './rig.ts'
 
 const scripts = resolve(import.meta.dirname, '../../scripts-templates')
 const mac = '52:54:00:12:34:56'
@@ -162,6 +163,25 @@ describeWith(['busybox'], 'the network of a station that brings none', () => {
     const { root, env } = await makeStation({ 'proc/cmdline': 'x\n', 'etc/network/interfaces': 'mine\n' })
     start(env)
     expect(await readFile(join(root, 'etc/network/interfaces'), 'utf8')).toBe('mine\n')
+  })
+})
+
+describeWith(['busybox'], 'root’s password', () => {
+  const shadow = 'root:::0:::::\nbin:!::0:::::\nrooted:x::0:::::\n'
+  it.each([
+    ['locked', 'root: locked', 'root:*::0:::::'],
+    ['a hash', 'root: "$6$salt1234$abc/d.ef"', 'root:$6$salt1234$abc/d.ef::0:::::'],
+    ['a secret', 'root: { secret: hash }', 'root:$5$salt$from-nobody::0:::::'],
+  ])('is %s after the boot', async (_, yaml, line) => {
+    const rig = await createRig()
+    await rig.lay({ 'overlays/base/layer.yaml': `${yaml}\n`, 'secrets/hash': '$5$salt$from-nobody\n'.replaceAll('-', '.') })
+    const script = (await membersOf(await rig.make())).get('etc/local.d/bivouac-root.start')?.text ?? ''
+    const { root, env } = await makeStation({ 'etc/shadow': shadow })
+    const file = join(root, 'etc/shadow')
+    await chmod(file, 0o640)
+    expect(spawnSync('busybox', ['ash', '-c', script], { env, encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' })
+    expect(await readFile(file, 'utf8')).toBe(`${line.replace('from-nobody', 'from.nobody')}\nbin:!::0:::::\nrooted:x::0:::::\n`)
+    expect((await stat(file)).mode & 0o777).toBe(0o640)
   })
 })
 

@@ -55,7 +55,7 @@ symlinkSync(standInCache, join(folder, 'state/stand-in'))
 const makeOptions = (more: Partial<TryOptions>): TryOptions & { lines: string[] } => {
   const lines: string[] = []
   const onStep = (line: string) => void lines.push(line)
-  const common = { depot: join(folder, 'depot'), stateFolder: join(folder, 'state'), serverCommand: serve, timeoutMs: 90_000, onStep, lines }
+  const common = { depot: join(folder, 'depot'), stateFolder: join(folder, 'state'), serverCommand: serve, timeoutMs: 180_000, onStep, lines }
   return { firmware: 'bios', road: 'http', ...common, ...more }
 }
 const stepsOf = (lines: readonly string[]) => lines.flatMap((line) => /^ +[\d.]+ s {2}([a-z-]+)/.exec(line)?.[1] ?? [])

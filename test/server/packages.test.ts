@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { loadConfig } from '../../src/config.ts'
 import { type Server, startServer } from '../../src/server.ts'
-import { folder, indexPath, key } from '../mirror/pull-rig.ts'
+import { eventually, folder, indexPath, key } from '../mirror/pull-rig.ts'
 import { makePackage, makeRepository, trustKey } from '../support/apk.ts'
 import { makeScratch } from '../support/scratch.ts'
 import { startTestUpstream, type TestUpstream } from '../support/upstream.ts'
@@ -57,9 +57,9 @@ it('one server: packages behind apk/, told as the station’s steps, and what th
   expect((await get(`${base}/apk/${indexPath}`)).status).toBe(200)
   for (let round = 0; round < 2; round++) expect((await get(`${base}/apk/${folder}/${one.fileName}`)).status).toBe(200)
   expect(upstream.hits()).toBe(2)
-  await expect.poll(() => kinds).toEqual([`script ${station}`, `index ${station}`, `package ${station}`, `package ${station}`])
+  await eventually(() => kinds).toEqual([`script ${station}`, `index ${station}`, `package ${station}`, `package ${station}`])
   const describe = async () => JSON.parse((await get(`${base}/api/v1/mirror`)).text)
-  await expect.poll(describe).toMatchObject({ upstream: upstream.url, pull: { isReachable: true, misses: 1, keptFiles: 1, failures: 0, running: 0 } })
+  await eventually(describe).toMatchObject({ upstream: upstream.url, pull: { isReachable: true, misses: 1, keptFiles: 1, failures: 0, running: 0 } })
   const mirror = await describe()
   // The second came from the folder, or from the first that was just being kept.
   expect(mirror.pull.hits + mirror.pull.joined).toBe(1)
@@ -76,7 +76,7 @@ it('two servers: each with its own root, and the station is sent to the second',
   expect((await get(`${second}/${folder}/${one.fileName}`)).text.length).toBeGreaterThan(0)
   for (const path of ['configs/secret.tar.gz', 'boot.ipxe', 'boot/52-54-00-12-34-56.ipxe', 'api/v1/status', `apk/${indexPath}`])
     expect([path, (await get(`${second}/${path}`)).status]).toEqual([path, 404])
-  await expect.poll(() => kinds).toContain(`package ${station}`)
+  await eventually(() => kinds).toContain(`package ${station}`)
   const status = JSON.parse((await get(`${base}/api/v1/status`)).text)
   expect(status.listening.map(({ service }: { service: string }) => service)).toEqual(['packages', 'http'])
 })

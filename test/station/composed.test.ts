@@ -129,6 +129,45 @@ describe('layers', () => {
     })
   })
 
+  it('are behind the ticket of a pxelinux configuration too', async () => {
+    const { room } = createStage()
+    const text = await room.fetch(`pxelinux.cfg/01-${mac.replaceAll(':', '-')}`, { via: 'tftp' })
+    const name = /(t\/[^/]+\/configs\/\S+)/.exec(text)?.[1] ?? ''
+    expect(await room.fetch(name)).toContain('base+own for')
+  })
+
+  it('of a station’s own loader need the ticket only where they are secret, and the same one for a minute', async () => {
+    const scripts: string[] = []
+    const stationLoaders = {
+      open: async (_: string, script: string) => {
+        scripts.push(/apkovl=\S+/.exec(script)?.[0] ?? 'none')
+        return { bytes: new Uint8Array(5), sha256: 'x', from: 'y' }
+      },
+    }
+    const { room, state, clock } = createStage({ stationLoaders })
+    room.put('ipxe/undionly.kpxe', 'loader')
+    const ask = (): Promise<string> => room.fetch(`${mac.replaceAll(':', '-')}/undionly.kpxe`, { via: 'tftp' })
+    await ask()
+    state.secret = true
+    state.salt = 'another'
+    room.pass()
+    await ask()
+    await ask()
+    await room.fetch((scripts[1] ?? '').replace('apkovl=http://10.9.0.1:8080/', ''))
+    await ask()
+    clock.steady += 60_000
+    await ask()
+    expect(scripts.map((line) => (line.includes('/t/') ? 'ticket' : line.includes('apkovl') ? 'open' : 'none'))).toEqual([
+      'open',
+      'ticket',
+      'ticket',
+      'ticket',
+      'ticket',
+    ])
+    expect(new Set(scripts.slice(1)).size).toBe(3)
+    expect(scripts[1]).toBe(scripts[2])
+  })
+
   it('are never behind a script that does not know whose it is', async () => {
     const { room } = createStage()
     room.put('configs/default.tar.gz', goodOverlay('default'))
@@ -273,10 +312,37 @@ describe.each([
   })
 })
 
+it('what a station saved that had secrets is not given by itself either', async () => {
+  const { room } = createStage({
+    stations: [{ name: 'station1', macs: [mac], profile: 'wait' }],
+    door: { hasSecrets: async (who) => who === mac },
+  })
+  for (const path of [named, 'configs/groups/xl.tar.gz', `configs/${otherMac}.tar.gz`]) room.put(path, goodOverlay(path))
+  for (const path of [named, `configs/${mac}.tar.gz`, `Configs/${mac}.tar.gz`, `configs/${mac.replaceAll(':', '')}.apkovl.tar.gz`])
+    await expect(room.open(path)).rejects.toMatchObject({ code: 'overlay-refused' })
+  expect((await room.fetch(`configs/${otherMac}.tar.gz`)).length).toBeGreaterThan(100)
+})
+
 it('under access: ticket no archive is had by its path, and no gpxe-script names one', async () => {
   const { room } = createStage({ stations: [], profiles: [{ name: 'default', kind: 'alpine' }], door: { overlayAccess: 'ticket' } })
   for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', `configs/${mac}.tar.gz`]) room.put(path, goodOverlay(path))
   for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', 'Configs/default.tar.gz', `configs/${mac}.tar.gz`, named])
     await expect(room.open(path)).rejects.toBeInstanceOf(MissingError)
   expect(await room.fetch('gpxe-script', { peer: '10.9.0.99' })).not.toContain('apkovl')
+})
+
+it('a ticket that is asked for in a wrong way is in no event', async () => {
+  const { room, ticketed } = createStage()
+  const ticket = (await ticketed()).split('/')[1] ?? ''
+  for (const name of [
+    `t/${ticket}/none`,
+    `t/${ticket}x/${named}`,
+    `T/${ticket}/${named}`,
+    `52-54-00-12-34-56/t/${ticket}/y`,
+    `t/${ticket}`,
+    `x/t/${ticket}/y`,
+  ])
+    await room.open(name).catch(() => undefined)
+  expect(room.events.filter(({ kind }) => kind === 'file-missing').length).toBeGreaterThan(4)
+  expect(JSON.stringify(room.events)).not.toContain(ticket)
 })

@@ -178,7 +178,10 @@ describe("the operator's templates", () => {
     expect(scripts.render('hello', { name: 'you' })).toContain('tail of ours')
     expect(events).toHaveLength(1)
     expect(events[0]).toMatchObject({ kind: 'record-bad', detail: { file: 'templates/hello.ejs', line: 3 } })
+    expect(scripts.problems()).toMatchObject([{ file: 'templates/hello.ejs', line: 3 }])
+    const generation = scripts.generation()
     clock += 60_000
+    expect(scripts.generation()).toBe(generation)
     scripts.render('hello', { name: 'you' })
     expect(events).toHaveLength(2)
   })

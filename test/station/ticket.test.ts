@@ -203,5 +203,7 @@ it('hides a ticket in a name, and nothing else', () => {
   expect(maskTicket(`t/${ticket}/configs/x.tar.gz`)).toBe('t/*/configs/x.tar.gz')
   expect(maskTicket(`//t/${ticket}/up`)).toBe('//t/*/up')
   expect(maskTicket(`t/${ticket.slice(0, 30)}/up`)).toBe('t/*/up')
+  expect(maskTicket(`there is no "52-54-00-12-34-56/T/${ticket}x/y"`)).toBe('there is no "52-54-00-12-34-56/T/*/y"')
+  expect(maskTicket(`save/${ticket.slice(0, 43)}`)).toBe('save/*')
   for (const name of ['configs/t/x/y.tar.gz', 'boot.ipxe', 't/x.txt']) expect(maskTicket(name)).toBe(name)
 })

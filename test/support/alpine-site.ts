@@ -8,7 +8,7 @@ import { createMessage, generateKey, readPrivateKey, sign } from 'openpgp'
 import { packCpio } from '../../src/alpine/cpio.ts'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
 import { makeApkKey, makePackage, type PackageOptions, type TestKey, writeRepository } from './apk.ts'
-import { makeBootFiles } from './release.ts'
+import { makeBootFiles, makeInitramfs } from './release.ts'
 
 /** Files of a release that really boots; absent: files that only look like one. */
 export type SiteBoot = { readonly kernel: string; readonly initramfs: string; readonly modloop: string }
@@ -95,7 +95,10 @@ function linkLatest(folder: string, branch: string, write: (path: string, conten
 
 /** vmlinuz, initramfs and modloop of a flavour; the initramfs trusts the packages' key. */
 function filesOf(flavour: string, key: TestKey, boot: SiteBoot | undefined): Map<string, Uint8Array> {
-  if (!boot) return new Map(Object.entries(makeBootFiles(flavour)))
+  if (!boot) {
+    const initramfs = makeInitramfs(`6.12.31-0-${flavour}`, { [key.keyName]: key.publicPem })
+    return new Map(Object.entries({ ...makeBootFiles(flavour), [`initramfs-${flavour}`]: initramfs }))
+  }
   const keys = packCpio([{ kind: 'file', path: `etc/apk/keys/${key.keyName}`, mode: 0o644, bytes: new TextEncoder().encode(key.publicPem) }])
   return new Map<string, Uint8Array>([
     [`vmlinuz-${flavour}`, readFileSync(boot.kernel)],

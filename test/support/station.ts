@@ -45,7 +45,7 @@ export type RoomInput = {
   readonly stationLoaders?: StationLoaders
   readonly packages?: Packages
   readonly composer?: Pick<Composer, 'compose'>
-  readonly door?: Pick<DoorOptions, 'tickets' | 'overlayAccess' | 'onOverlay'>
+  readonly door?: Pick<DoorOptions, 'tickets' | 'overlayAccess' | 'onOverlay' | 'hasSecrets'>
 }
 
 export type Room = ReturnType<typeof createRoom>

@@ -63,7 +63,7 @@ export type Scene = {
   /** A tap interface, on the switch unless another one is named. */
   readonly tap: (name: string, bridge?: string) => string
   readonly boot: (firmware: MachineFirmware, cards: readonly Card[]) => Machine
-  /** `bivouac <words>` to its end, beside the server and with its configuration. */
+  /** `bivouac <words>` to its end, beside the server, with its configuration and its operator token. */
   readonly command: (...words: string[]) => Promise<Outcome>
   /** The server's events of this station, read over its API. */
   readonly events: (mac: Mac) => Promise<BootEvent[]>
@@ -113,7 +113,11 @@ export async function createScene(options: SceneOptions): Promise<Scene> {
       return name
     }
     const command = (...words: string[]) =>
-      lab.run(serverRoom, [process.execPath, mainFile, '--config', join(folder, 'bivouac.yaml'), ...words], { cwd: folder, timeoutMs: 30_000 })
+      lab.run(serverRoom, [process.execPath, mainFile, '--config', join(folder, 'bivouac.yaml'), ...words], {
+        cwd: folder,
+        timeoutMs: 30_000,
+        env: { BIVOUAC_TOKEN: /operator token.*: (bvc_\S+)/.exec(server.output())?.[1] ?? '' },
+      })
     return { lab, serverRoom, stationRoom, folder, server, put, tap, boot, command, events, waitForEvent, close }
   } catch (error) {
     await close()

@@ -86,7 +86,7 @@ describe('upstream client', () => {
     server.fault('a', { kind: 'hang' })
     const giveUp = new AbortController()
     const asked = upstream.get(`${server.url}/a`, { signal: giveUp.signal })
-    await expect.poll(() => server.hits()).toBe(1)
+    await expect.poll(() => server.hits(), { timeout: 15_000 }).toBe(1)
     giveUp.abort()
     await expect(asked).rejects.toMatchObject({ code: 'upstream-aborted' })
     expect(server.hits()).toBe(1)
@@ -130,7 +130,7 @@ describe('upstream client', () => {
     const upstream = makeClient({ connections: 3 })
     server.fault('a', { kind: 'slow' })
     const all = Promise.all(Array.from({ length: 12 }, () => getBytes(upstream, `${server.url}/a`, 2000)))
-    await expect.poll(() => server.figures().running).toBe(3)
+    await expect.poll(() => server.figures().running, { timeout: 15_000 }).toBe(3)
     server.fault('a', undefined)
     server.release()
     await all

@@ -1,4 +1,5 @@
--- What wrk asks for. Arguments after `--`: `fixed`, or `macs <count>` to ask for the script of one station after the other.
+-- What wrk asks for. Arguments after `--`: `fixed`, `macs <count>` to ask for the script of one station after the other, or
+-- `overlays <first> <count>` for their overlays.
 -- Ends with one line of JSON behind wrk's own text.
 local requests, at
 
@@ -7,6 +8,11 @@ function init(args)
   if args[1] == "macs" then
     for n = 0, tonumber(args[2]) - 1 do
       requests[n + 1] = wrk.format("GET", string.format("/boot/52-54-00-00-%02x-%02x.ipxe", math.floor(n / 256), n % 256))
+    end
+  elseif args[1] == "overlays" then
+    for n = 0, tonumber(args[3]) - 1 do
+      local mac = tonumber(args[2]) + n
+      requests[n + 1] = wrk.format("GET", string.format("/configs/52-54-00-00-%02x-%02x.tar.gz", math.floor(mac / 256), mac % 256))
     end
   end
 end

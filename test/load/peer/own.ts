@@ -12,6 +12,8 @@ const main = resolve(import.meta.dirname, '..', '..', '..', 'src', 'cli', 'main.
 
 export type OwnSettings = {
   readonly depot: Depot
+  /** Further lines of the configuration. */
+  readonly more?: string
   /** Where to write a CPU profile. */
   readonly profileFolder?: string | undefined
 }
@@ -27,9 +29,9 @@ const ownPeer = (name: string, settings: OwnSettings, isSynced: boolean): Peer =
   launch: (folder) => [ownProgram(folder, settings, isSynced)],
 })
 
-function ownProgram(folder: string, { depot, profileFolder }: OwnSettings, isSynced: boolean): Program {
+function ownProgram(folder: string, { depot, profileFolder, more = '' }: OwnSettings, isSynced: boolean): Program {
   const file = join(folder, 'bivouac.yaml')
-  writeFileSync(file, configText(folder, depot.folder, isSynced))
+  writeFileSync(file, configText(folder, depot.folder, isSynced) + more)
   const profile = profileFolder ? ['--cpu-prof', `--cpu-prof-dir=${resolve(profileFolder)}`] : []
   const argv = [process.execPath, '--disable-warning=ExperimentalWarning', ...profile, main, '--config', file, 'serve', '--quiet']
   return { argv, ports: [`tcp:${httpPort}`, 'udp:69', 'udp:67'] }
