@@ -3,6 +3,7 @@
 import { Hono } from 'hono'
 import type { HttpEnv } from '../http/caller.ts'
 import { addManagement } from '../http/manage.ts'
+import { respondProblem } from '../http/problem.ts'
 import { createRouteTable } from '../http/route.ts'
 import type { Config } from '../config.ts'
 import { OutsideError } from '../boot/error.ts'
@@ -35,6 +36,7 @@ async function withLocalManager<T>(config: Config, work: (call: ManageCall) => P
   try {
     const next = createNextBoots({ marks: store.marks, emit, now: Date.now, macsOf: (mac) => records.current().stationByMac.get(mac)?.macs ?? [] })
     const app = new Hono<HttpEnv>()
+    app.onError(respondProblem)
     const table = createRouteTable(app, { check: async () => undefined, nameOf: () => 'this machine' })
     addManagement(table, { records: { ...records, current: recordsWithNext(records.current, next) }, editor, next, marks: store.marks })
     return await work(async <A>(method: Method, path: string, body?: unknown) => {

@@ -9,12 +9,11 @@ import { splitBoots } from '../boot/progress.ts'
 import type { ExplainAsk } from '../station/explain.ts'
 import type { EventQuery } from '../store/port.ts'
 import { callOf, type HttpEnv, httpBaseOf } from './caller.ts'
-import { checkBody, readBody } from './body.ts'
 import type { AppDeps, SaveDeps } from './deps.ts'
 import { createLive, parseResume } from './live.ts'
 import { parseFacts } from './name.ts'
 import { refuse } from './problem.ts'
-import type { Right, Rights } from './rights.ts'
+import { anyList, anyObject, json, type RouteTable } from './route.ts'
 import { listStations, mergeEvents, viewBoot, viewLease } from './view.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
@@ -25,38 +24,83 @@ const maxTroubled = 100
 /** How many of the newest events the list of stations looks at, and the trace of one. */
 const lookBack = { list: 10_000, trace: 2_000, boots: 20 }
 
-/** Adds the routes. The rights are shared with the page, so that wrong tokens count together. */
-export function addApi(app: Hono<HttpEnv>, deps: AppDeps, rights: Rights): void {
-  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void => {
-    app.on(method, `/api/v1${path}`, async (c) => (await rights.check(c, right)) ?? handler(c))
-  }
+/** Adds the routes to the table, and the answer for paths of the API that no route has. */
+export function addApi(app: Hono<HttpEnv>, table: RouteTable, deps: AppDeps): void {
+  const { add } = table
   const { records, leases, store } = deps
-  route('GET', '/status', 'read', () => json(describeStatus(deps)))
-  route('GET', '/events', 'read', createEventsHandler(deps))
-  route('GET', '/stations', 'read', () => json(listStations(records.current(), leases.list(), store.events.read({ limit: lookBack.list }))))
-  route('GET', '/stations/:station/trace', 'read', (c) => json(trace(deps, c.req.param('station') ?? '')))
-  route('GET', '/explain/:station', 'read', async (c) => json(await explain(deps, c)))
-  route('GET', '/leases', 'read', () => json(leases.list().map(viewLease)))
-  route('GET', '/problems', 'read', () => json({ records: records.problems(), server: deps.status().problems }))
-  route('POST', '/reload', 'operate', async () => {
+  add({ method: 'GET', path: '/status', right: 'read', summary: 'What the server listens on, serves and complains of', answer: statusShape }, () =>
+    describeStatus(deps),
+  )
+  const readEvents = createEventsHandler(deps)
+  add(
+    {
+      method: 'GET',
+      path: '/events',
+      right: 'read',
+      summary: 'What stations did; live as server-sent events where those are accepted',
+      query: eventQuery,
+      answer: anyList,
+    },
+    ({ c }) => readEvents(c),
+  )
+  add({ method: 'GET', path: '/stations', right: 'read', summary: 'All stations, and MACs that were seen without a record', answer: anyList }, () =>
+    listStations(records.current(), leases.list(), store.events.read({ limit: lookBack.list })),
+  )
+  add(
+    { method: 'GET', path: '/stations/:station/trace', right: 'read', summary: 'The boots of one station, step by step', answer: anyObject },
+    ({ part }) => trace(deps, part('station')),
+  )
+  add(
+    { method: 'GET', path: '/explain/:station', right: 'read', summary: 'What a station would get, and why', query: explainQuery, answer: anyObject },
+    ({ c }) => explain(deps, c),
+  )
+  add({ method: 'GET', path: '/leases', right: 'read', summary: 'Who holds which address', answer: anyList }, () => leases.list().map(viewLease))
+  add({ method: 'GET', path: '/problems', right: 'read', summary: 'What is wrong in records and server', answer: anyObject }, () => ({
+    records: records.problems(),
+    server: deps.status().problems,
+  }))
+  add({ method: 'POST', path: '/reload', right: 'operate', summary: 'Read all records again', answer: anyObject }, async () => {
     await records.reload()
-    return json({ counts: countRecords(deps), problems: records.problems() })
+    return { counts: countRecords(deps), problems: records.problems() }
   })
-  const { save } = deps
-  if (save) {
-    route('GET', '/save', 'read', () => json(save.phases.list()))
-    route('POST', '/stations/:station/save', 'operate', async (c) => json(await openPhase(deps, save, c)))
-    route('DELETE', '/stations/:station/save', 'operate', async (c) => {
-      const { macs } = findStation(deps, c.req.param('station') ?? '')
-      return json({ closed: await save.phases.close(macs) })
-    })
-  }
+  if (deps.save) addPhaseRoutes(table, deps, deps.save)
   app.all('/api/*', (c) => refuse(404, 'no-route', `there is no ${c.req.method} ${c.req.path.slice(0, 80)}`))
 }
 
-function json(value: unknown): Response {
-  return new Response(JSON.stringify(value), {
-    headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' },
+const statusShape = z.looseObject({
+  version: z.string(),
+  startedAt: z.number(),
+  uptimeSeconds: z.number(),
+  listening: anyList,
+  counts: z.record(z.string(), z.number()),
+  problems: anyList,
+})
+const eventQuery = z.object({ mac: z.string().optional(), since: z.string().optional(), kinds: z.string().optional(), limit: z.string().optional() })
+const explainQuery = z.object({
+  arch: z.string().optional(),
+  stage: z.string().optional(),
+  mode: z.string().optional(),
+  network: z.string().optional(),
+})
+
+function addPhaseRoutes({ add }: RouteTable, deps: AppDeps, save: SaveDeps): void {
+  add({ method: 'GET', path: '/save', right: 'read', summary: 'Stations whose configuration phase is open', answer: anyList }, () =>
+    save.phases.list(),
+  )
+  add(
+    {
+      method: 'POST',
+      path: '/stations/:station/save',
+      right: 'operate',
+      summary: 'Open a configuration phase: the station may send its overlay back',
+      body: phaseShape,
+      answer: anyObject,
+    },
+    ({ c, body }) => openPhase(deps, save, c, body.for),
+  )
+  add({ method: 'DELETE', path: '/stations/:station/save', right: 'operate', summary: 'Close it', answer: anyObject }, async ({ part }) => {
+    const { macs } = findStation(deps, part('station'))
+    return { closed: await save.phases.close(macs) }
   })
 }
 
@@ -126,8 +170,8 @@ function findStation({ records }: AppDeps, text: string): { name: string | null;
 const phaseShape = z.strictObject({ for: z.string().max(20).default('2h') })
 
 /** The token is in this answer alone. `command` is for the station, which is known by its address; `tokenCommand` where it is not. */
-async function openPhase(deps: AppDeps, save: SaveDeps, c: Context<HttpEnv>): Promise<object> {
-  const durationMs = parseDuration(checkBody(phaseShape, await readBody(c)).for)
+async function openPhase(deps: AppDeps, save: SaveDeps, c: Context<HttpEnv>, duration: string): Promise<object> {
+  const durationMs = parseDuration(duration)
   const { name, macs } = findStation(deps, c.req.param('station') ?? '')
   const { phase, token } = await save.phases.open(name, macs, durationMs)
   const place = (await deps.gate.explain(macs[0] as Mac, {})).place

@@ -2,7 +2,7 @@
 // Nothing of a request names a file of this machine or reaches a shell: recipes hold everything themselves.
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
-import type { Context, Hono } from 'hono'
+import type { Context } from 'hono'
 import * as z from 'zod'
 import { InputError } from '../boot/error.ts'
 import type { Manifest } from '../ipxe/artifact.ts'
@@ -18,7 +18,8 @@ import type { IpxeTools } from '../ipxe/tools.ts'
 import { checkBody, readBody } from './body.ts'
 import type { HttpEnv } from './caller.ts'
 import { streamBuild } from './ipxe-log.ts'
-import type { Right, Rights } from './rights.ts'
+import type { Right } from './rights.ts'
+import { anyObject, type RouteTable } from './route.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
 
@@ -38,11 +39,33 @@ const patchShape = z.strictObject({
   publish: z.union([z.boolean(), names]).default(false),
 })
 
-/** Adds the routes. `rights` are shared with the rest of the API. */
-export function addIpxeApi(app: Hono<HttpEnv>, tools: IpxeTools, rights: Rights): void {
-  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void => {
-    app.on(method, `${base}${path}`, async (c) => (await rights.check(c, right)) ?? handler(c))
-  }
+const summaries: Readonly<Record<string, string>> = {
+  'POST /builds': 'Build a loader from a recipe',
+  'GET /builds': 'All builds, running and done',
+  'GET /builds/:id': 'One build',
+  'GET /builds/:id/log': "A build's output; live as server-sent events where those are accepted",
+  'DELETE /builds/:id': 'Stop a build',
+  'GET /artifacts': 'Built loaders',
+  'GET /artifacts/:id': 'One built loader, with all that went into it',
+  'GET /artifacts/:id/file': 'Its bytes',
+  'GET /artifacts/:id/diff/:other': 'What differs between two',
+  'POST /artifacts/:id/publish': 'Announce it under names that firmware asks for',
+  'POST /artifacts/:id/patch': 'Put another script or CA into it, without a compiler',
+  'POST /prune': 'Remove old ones that nothing uses',
+  'GET /published': 'What is announced now, and was before',
+  'POST /rollback': 'Announce again what was announced before',
+  'GET /sources': "iPXE's sources that are here",
+  'GET /targets': 'What can be built',
+  'GET /options': 'Options of a build, with what they need',
+  'GET /recipes': 'Recipes by name',
+  'GET /recipe': "A recipe from a shared URL's query",
+  'POST /recipe': 'A recipe as it would be built',
+}
+
+/** Adds the routes. */
+export function addIpxeApi({ add }: RouteTable, tools: IpxeTools): void {
+  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void =>
+    add({ method, path: `/ipxe${path}`, right, summary: summaries[`${method} ${path}`] ?? path, answer: anyObject }, ({ c }) => handler(c))
   const { builds, artifacts, publisher, sources } = tools
   const part = (c: Context<HttpEnv>, name: string): string => c.req.param(name) ?? ''
 

@@ -1,42 +1,51 @@
 // The API of overlays, below /api/v1/stations/:station/overlay: what stands in one, what changed, going back. Called by app; asks the desk.
 import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
-import type { Context, Hono } from 'hono'
+import type { Context } from 'hono'
+import { z } from 'zod'
 import { findMac, type Mac } from '../boot/address.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import type { Records } from '../boot/record.ts'
 import { archiveName, chooseMac, type Desk, type VersionName } from '../overlay/desk.ts'
-import { callOf, type HttpEnv, peerOf } from './caller.ts'
-import type { Right, Rights } from './rights.ts'
+import type { HttpEnv } from './caller.ts'
+import { anyObject, type Route, type RouteTable } from './route.ts'
 
-type Handler = (c: Context<HttpEnv>, mac: Mac) => Response | Promise<Response>
+type Handler = (c: Context<HttpEnv>, mac: Mac, by: string) => unknown
 
-/** Adds the routes. What holds whole files needs the right to write, since overlays hold password hashes and keys. */
-export function addOverlayApi(app: Hono<HttpEnv>, desk: Desk, records: () => Records, rights: Rights): void {
-  const route = (method: 'GET' | 'POST', path: string, right: Right, handler: Handler): void => {
-    app.on(method, `/api/v1/stations/:station/overlay${path}`, async (c) => {
-      const refused = await rights.check(c, right)
-      return refused ?? handler(c, await findStation(c.req.param('station') ?? '', records(), desk))
-    })
-  }
-  route('GET', '', 'read', async (_, mac) => json(await desk.show(mac)))
-  route('GET', '/lint', 'read', async (_, mac) => json(await desk.lint(mac)))
-  route('GET', '/history', 'read', async (_, mac) => json({ mac, ...(await desk.history(mac)) }))
-  route('GET', '/diff', 'read', async (c, mac) => {
+const versions = z.object({ from: z.string().optional(), to: z.string().optional() })
+const rollbackQuery = z.object({ to: z.string().optional(), dryRun: z.enum(['true', 'false']).optional() })
+
+/** Adds the routes. What holds whole files is for admins, since overlays hold password hashes and keys. */
+export function addOverlayApi({ add }: RouteTable, desk: Desk, records: () => Records): void {
+  const route = (method: 'GET' | 'POST', path: string, more: Pick<Route, 'right' | 'summary' | 'query'>, handler: Handler): void =>
+    add({ method, path: `/stations/:station/overlay${path}`, answer: anyObject, ...more }, async ({ c, part, by }) =>
+      handler(c, await findStation(part('station'), records(), desk), by),
+    )
+  route('GET', '', { right: 'read', summary: "What the station's overlay holds, and from which layer" }, (_, mac) => desk.show(mac))
+  route('GET', '/lint', { right: 'read', summary: 'What the station would lack, with remedies' }, (_, mac) => desk.lint(mac))
+  route('GET', '/history', { right: 'read', summary: 'All versions that are kept, with who and when' }, async (_, mac) => ({
+    mac,
+    ...(await desk.history(mac)),
+  }))
+  route('GET', '/diff', { right: 'read', summary: 'What differs between two versions', query: versions }, (c, mac) => {
     const { from = 'booted', to = 'current' } = c.req.query()
-    return json(await desk.diff(mac, parseVersion(from), parseVersion(to)))
+    return desk.diff(mac, parseVersion(from), parseVersion(to))
   })
-  route('GET', '/archive', 'admin', async (c, mac) =>
-    sendArchive(await desk.render(mac, c.req.query('secrets') === 'true'), mac, c.req.method === 'HEAD'),
+  route(
+    'GET',
+    '/archive',
+    { right: 'admin', summary: 'The overlay itself, a .tar.gz', query: z.object({ secrets: z.enum(['true', 'false']).optional() }) },
+    async (c, mac) => sendArchive(await desk.render(mac, c.req.query('secrets') === 'true'), mac, c.req.method === 'HEAD'),
   )
-  route('POST', '/rollback', 'operate', async (c, mac) => {
+  route('POST', '/rollback', { right: 'operate', summary: 'Go back to an earlier version', query: rollbackQuery }, (c, mac, by) => {
     const { to, dryRun } = c.req.query()
-    return json(await desk.rollback(mac, to === undefined ? undefined : parseNumber(to), whoOf(c), dryRun === 'true'))
+    return desk.rollback(mac, to === undefined ? undefined : parseNumber(to), by, dryRun === 'true')
   })
-  route('POST', '/release', 'operate', async (c, mac) => json({ mac, released: await desk.release(mac, whoOf(c)) }))
+  route('POST', '/release', { right: 'operate', summary: 'Let a held version go' }, async (_, mac, by) => ({
+    mac,
+    released: await desk.release(mac, by),
+  }))
 }
-
-const whoOf = (c: Context<HttpEnv>): string => `operator at ${peerOf(callOf(c)) || 'this machine'}`
 
 /** The MAC meant by a path part: a MAC in any spelling, or the name of a record. Throws MissingError. */
 async function findStation(text: string, { stations }: Records, desk: Desk): Promise<Mac> {
@@ -68,8 +77,3 @@ function sendArchive({ file, digest, sizeBytes }: Awaited<ReturnType<Desk['rende
   // A body made for HEAD would never be read, and its file never closed.
   return new Response(isHead ? null : (Readable.toWeb(createReadStream(file)) as ReadableStream), { headers })
 }
-
-const json = (value: unknown): Response =>
-  new Response(JSON.stringify(value), {
-    headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' },
-  })

@@ -4,7 +4,6 @@ import { z } from 'zod'
 import { InputError } from '../boot/error.ts'
 import { checkValue, formatPath, MistakesError } from '../store/mistake.ts'
 import type { HttpEnv } from './caller.ts'
-import { respondProblem } from './problem.ts'
 import type { Right, Rights } from './rights.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -35,7 +34,7 @@ export type Asking<B extends z.ZodType> = {
 }
 
 export type RouteTable = {
-  /** Adds a route. What the handler answers is sent as JSON (undefined: 204), unless it is a Response. Errors become problem+json. */
+  /** Adds a route. What the handler answers is sent as JSON (undefined: 204), unless it is a Response. What it throws is the app's to answer, as problem+json. */
   readonly add: <B extends z.ZodType>(route: Route<B>, handler: (asking: Asking<B>) => unknown) => void
   readonly list: () => readonly Route[]
 }
@@ -52,17 +51,17 @@ export function createRouteTable(app: Hono<HttpEnv>, rights: Rights): RouteTable
       app.on(route.method, base + route.path, async (c) => {
         const refusal = await rights.check(c, route.right)
         if (refusal) return refusal
-        try {
-          const body = (route.body ? await readBody(c, route.body) : undefined) as z.output<NonNullable<typeof route.body>>
-          const answer = await handler({ c, body, by: rights.nameOf(c), part: (name) => c.req.param(name) ?? '' })
-          return answer instanceof Response ? answer : json(answer, route.status)
-        } catch (error) {
-          return respondProblem(error)
-        }
+        const body = (route.body ? await readBody(c, route.body) : undefined) as z.output<NonNullable<typeof route.body>>
+        const answer = await handler({ c, body, by: rights.nameOf(c), part: (name) => c.req.param(name) ?? '' })
+        return answer instanceof Response ? answer : json(answer, route.status)
       })
     },
   }
 }
+
+/** An answer whose keys are told by its guide, not here. */
+export const anyObject = z.looseObject({})
+export const anyList = z.array(anyObject)
 
 /** The value as an answer that nobody keeps; nothing at all is 204. */
 export function json(value: unknown, status = 200): Response {

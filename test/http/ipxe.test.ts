@@ -5,6 +5,7 @@ import { Hono } from 'hono'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { HttpEnv } from '../../src/http/caller.ts'
 import { addIpxeApi } from '../../src/http/ipxe.ts'
+import { createRouteTable } from '../../src/http/route.ts'
 import { refuse, respondProblem } from '../../src/http/problem.ts'
 import type { Rights } from '../../src/http/rights.ts'
 import { type Camp, openCamp } from '../ipxe/support/stand-in.ts'
@@ -29,7 +30,7 @@ describeWith(['make', 'nice'], 'the artifact generator over HTTP', () => {
       'name: undionly\ndescription: for BIOS\ntarget: bin/undionly.kpxe\nscript: { template: boot }\n',
     )
     app = new Hono<HttpEnv>()
-    addIpxeApi(app, camp.tools, rights)
+    addIpxeApi(createRouteTable(app, rights), camp.tools)
     app.onError((error) => respondProblem(error))
   })
   afterEach(() => camp.close())
