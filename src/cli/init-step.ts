@@ -224,12 +224,12 @@ export function findLoaders({ depot }: Config): Step {
   }
 }
 
-export function describeDhcp({ networks }: Config, { options, isDry }: Work): Step {
+export function describeDhcp({ networks }: Config, { isDry }: Work, isNew: boolean): Step {
   if (!networks.length)
     return {
       step: 'dhcp',
       outcome: 'there',
       text: 'off: nothing listens for DHCP until a network is declared (--interface, --subnet; docs/networks.md)',
     }
-  return settle('dhcp', options.interface !== undefined, isDry, networks.map(({ name, mode }) => `${name} (${mode})`).join(', '))
+  return settle('dhcp', isNew, isDry, networks.map(({ name, mode }) => `${name} (${mode})`).join(', '))
 }

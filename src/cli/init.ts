@@ -80,7 +80,7 @@ async function init(context: Context, options: Options): Promise<void> {
   note(await setProfile(config, release, work))
   note(await laySshKeys(config, work))
   note(findLoaders(config))
-  note(describeDhcp(config, work))
+  note(describeDhcp(config, work, !before.networks.length))
   if (context.json) return sayJson({ file, release: release.id, steps })
   sayNext(config, release, work.isDry)
 }

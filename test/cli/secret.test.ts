@@ -60,4 +60,4 @@ it('gives a secret overlay to its boot, once, also over a restart, and tells it 
   for (const hidden of ['correct horse', ...[url, pending].map((one) => new URL(one).pathname.split('/')[2] ?? '?')])
     expect(logs).not.toContain(hidden)
   expect(readdirSync(join(folder.path, 'depot')).sort()).not.toContain('t')
-})
+}, 120_000)
