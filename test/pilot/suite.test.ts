@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { formatPilotTable } from '../../src/cli/pilot.ts'
+import { formatPilotTable } from '../../src/cli/pilot-table.ts'
 import { makePilotFixture, type PilotFixture } from './fixture.ts'
 
 const main = resolve(import.meta.dirname, '../../src/cli/main.ts')
