@@ -55,6 +55,8 @@ export const isReadyLine = (line: string): boolean => line.includes('NFS SERVER 
 
 /** What is wrong, where a line says so: ganesha starts without an export that it cannot give. Complaints about D-Bus and Kerberos are none. */
 export function findFault(line: string): string | undefined {
+  // Lore: version 4 goes on without a portmapper, version 3 does not (4.3); either way this is all that is said of it.
+  if (line.includes('Cannot register NFS V3')) return 'Cannot register NFS V3'
   const [, part = '', , text = ''] = / :([A-Z0-9 ]+) :(CRIT|FATAL) :(.*)$/.exec(line) ?? []
   return /^(CONFIG|EXPORT|FSAL|NFS STARTUP|DISP)$/.test(part) && !text.includes('credential') ? text : undefined
 }
@@ -63,6 +65,7 @@ export function findFault(line: string): string | undefined {
 export function explainFault(text: string): string {
   if (text.includes('Operation not supported'))
     return `${text}; this file system has no file handles (an overlay or FUSE mount): put the depot on ext4, xfs, btrfs or tmpfs`
+  if (text.includes('Cannot register NFS V3')) return 'version 3 needs a portmapper: install and start rpcbind, or leave --nfs-versions at 4'
   if (text.includes('No IP address found')) return `${text}; --address takes an address of this machine`
   if (/Fatal errors|Error (setting|while)/.test(text)) return `${text} (its configuration is ganesha.conf beside the log)`
   return text

@@ -96,6 +96,7 @@ describe("ganesha's log", () => {
   it.each([
     ['vfs_lookup_path :FSAL :CRIT :Could not get handle for path /x, error Operation not supported', 'ext4, xfs, btrfs or tmpfs'],
     ['config_errs_to_log :CONFIG :CRIT :Config File (./g.conf:4): No IP address found for 10.9.0.1 because:Name or service not known', '--address'],
+    ['__Register_program :DISP :MAJ :Cannot register NFS V3 on TCP', 'rpcbind'],
     ['main :NFS STARTUP :FATAL :Fatal errors.  Server exiting...', 'ganesha.conf'],
   ])('%s', (text, remedy) => expect(explainFault(findFault(line(text)) ?? '')).toContain(remedy))
 
