@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import type { Ipv4, Mac } from './address.ts'
 import { macSchema, ipv4Schema, nameSchema, depotPathSchema, kernelWordSchema, urlOrPathSchema, uuidSchema } from './field.ts'
+import { imageShape, linuxArgumentsSchema, menuShape, placeSchema } from './image.ts'
 import type { Quirk } from './firmware.ts'
 import type { ReservationTable } from './reservation.ts'
 import type { NextBoot } from './next.ts'
@@ -78,7 +79,38 @@ const alpineSchema = z.strictObject({
 })
 export type AlpineProfile = z.infer<typeof alpineSchema>
 
-const plainKinds = ['local', 'menu', 'shell', 'wait', 'ignore'] as const
+/** What every kind has. */
+const common = { name: nameSchema, match: matchSchema.optional(), priority: prioritySchema.optional() }
+
+const linuxSchema = z.strictObject({
+  ...common,
+  kind: z.literal('linux'),
+  ...imageShape,
+  /** File name → template of the depot's `templates/` by its name without `.ejs`: rendered per station, at `answers/<mac>/<file name>`. */
+  answers: z.record(nameSchema, depotPathSchema).default({}),
+  variables: variablesSchema,
+})
+export type LinuxProfile = z.infer<typeof linuxSchema>
+
+const rescueSchema = z.strictObject({
+  ...common,
+  kind: z.literal('rescue'),
+  kernel: placeSchema,
+  initrd: placeSchema,
+  /** Where the image fetches the rest, as `fullroot=`: a folder of the depot or a URL. Absent: the server itself. */
+  fullroot: placeSchema.optional(),
+  arguments: linuxArgumentsSchema,
+})
+export type RescueProfile = z.infer<typeof rescueSchema>
+
+/** Another loader or script. */
+const chainSchema = z.strictObject({ ...common, kind: z.literal('chain'), target: placeSchema })
+export type ChainProfile = z.infer<typeof chainSchema>
+
+const menuSchema = z.strictObject({ ...common, kind: z.literal('menu'), template: depotPathSchema.optional(), ...menuShape })
+export type MenuProfile = z.infer<typeof menuSchema>
+
+const plainKinds = ['local', 'shell', 'wait', 'ignore'] as const
 const plainSchema = <K extends (typeof plainKinds)[number]>(kind: K) =>
   z.strictObject({
     name: nameSchema,
@@ -100,7 +132,10 @@ const scriptSchema = z.strictObject({
 export const profileSchema = z.discriminatedUnion('kind', [
   alpineSchema,
   plainSchema('local'),
-  plainSchema('menu'),
+  menuSchema,
+  linuxSchema,
+  rescueSchema,
+  chainSchema,
   plainSchema('shell'),
   plainSchema('wait'),
   plainSchema('ignore'),
@@ -115,7 +150,9 @@ export type Profile = z.infer<typeof profileSchema>
 export const builtInProfiles: readonly Profile[] = [
   alpineSchema.parse({ name: 'alpine', kind: 'alpine' }),
   alpineSchema.parse({ name: 'bare', kind: 'alpine', overlay: 'none' }),
-  ...plainKinds.map((kind) => ({ name: kind, kind })),
+  { name: 'local', kind: 'local' },
+  { name: 'menu', kind: 'menu' },
+  ...(['shell', 'wait', 'ignore'] as const).map((kind) => ({ name: kind, kind })),
 ]
 
 /** Kernel, initramfs and modloop that belong together: one folder below `releases/`, found by store. Paths are below the depot. */

@@ -30,8 +30,28 @@ export type LibraryOptions = {
   readonly rememberMs?: number
 }
 
-/** Debian and Ubuntu, Alpine and Fedora, Debian's copy for the boot loader. */
-export const distributionFolders: readonly string[] = ['/usr/lib/ipxe', '/usr/share/ipxe', '/boot']
+/** Debian and Ubuntu, Alpine and Fedora, Debian's copy for the boot loader; then pxelinux's: Debian and Ubuntu, Alpine and Fedora. */
+export const distributionFolders: readonly string[] = [
+  '/usr/lib/ipxe',
+  '/usr/share/ipxe',
+  '/boot',
+  '/usr/lib/PXELINUX',
+  '/usr/lib/SYSLINUX.EFI',
+  '/usr/lib/syslinux/modules',
+  '/usr/share/syslinux',
+]
+
+/** pxelinux's programs and modules, below those folders. */
+const pxelinuxNames: readonly (readonly [string, readonly string[]])[] = [
+  ['pxelinux.0', ['pxelinux.0']],
+  ['lpxelinux.0', ['lpxelinux.0']],
+  ['syslinux.efi', ['efi64/syslinux.efi']],
+  ['ldlinux.e64', ['efi64/ldlinux.e64']],
+  ['ldlinux.e32', ['efi32/ldlinux.e32']],
+  ...['ldlinux', 'menu', 'vesamenu', 'libutil', 'libcom32', 'chain', 'mboot', 'reboot', 'poweroff'].map(
+    (name): readonly [string, readonly string[]] => [`${name}.c32`, [`bios/${name}.c32`, `${name}.c32`]],
+  ),
+]
 
 /**
  * Which files of a distribution a name may stand for, best first. EFI files are taken only when their own header names the architecture,
@@ -42,6 +62,7 @@ const distributionNames: ReadonlyMap<string, readonly string[]> = new Map([
   ['undionly.kkpxe', ['undionly.kkpxe']],
   ['ipxe.pxe', ['ipxe.pxe']],
   ['ipxe.lkrn', ['ipxe.lkrn']],
+  ...pxelinuxNames,
   ...['x86_64', 'i386', 'arm64', 'arm32', 'riscv64', 'riscv32', 'loong64'].flatMap((arch): [string, string[]][] => {
     const all = [`${arch}-efi/ipxe.efi`, `ipxe-${arch}.efi`, 'ipxe.efi']
     const single = [`${arch}-efi/snponly.efi`, `ipxe-snponly-${arch}.efi`, `snponly-${arch}.efi`, 'snponly.efi']

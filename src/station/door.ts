@@ -16,14 +16,17 @@ import { checkServed, typeOf } from './path.ts'
 import type { GatePlan } from './plan.ts'
 import type { Presence } from './presence.ts'
 import { createQuiet } from './quiet.ts'
+import { createRecent } from './recent.ts'
 import type { Scripts } from './script.ts'
 import { createOverlayDesk } from './overlay-desk.ts'
+import { renderAnswer } from './answer-file.ts'
+import type { ScriptAsk, ScriptForm } from './ask.ts'
 import { createPromises } from './promise.ts'
 import type { FoundOverlay } from './shelf.ts'
 import { isLoaderName, stepOf } from './step.ts'
 import { literal, url } from './text.ts'
 import { maskTicket, type Tickets } from './ticket.ts'
-import { createRenderer, renderPlan, type ScriptForm, ticketSlot } from './view.ts'
+import { createRenderer, renderPlan, ticketSlot } from './view.ts'
 import type { DoorRequest, Opened, Step, Visit } from './visit.ts'
 
 export type Door = {
@@ -73,11 +76,14 @@ export type StationLoaders = {
   readonly open: (name: string, script: string) => Promise<{ readonly bytes: Uint8Array; readonly sha256: string; readonly from: string } | undefined>
 }
 
+const leastAsked = 10_240
+
 export function createDoor(options: DoorOptions): Door {
   const { gate, scripts, files, loaders, isBeingBuilt, stationLoaders, packages, tickets, overlayAccess = 'open', presence, emit, now } = options
   const quiet = createQuiet({ now })
   const render = createRenderer(scripts)
   const promises = createPromises({ files, now })
+  const askedWith = createRecent<Facts>(leastAsked)
   const overlays = createOverlayDesk({
     gate,
     files,
@@ -110,8 +116,9 @@ export function createDoor(options: DoorOptions): Door {
   function openAsked(asked: Asked, visit: Visit): Maybe<Opened> {
     if (asked.kind === 'boot') return openBootScript(visit)
     if (asked.kind === 'gpxe') return openGpxeScript(visit)
-    if (asked.kind === 'station') return openScript(visit, asked.mac, 'ipxe', asked.profile)
-    if (asked.kind === 'pxelinux') return openPxelinux(visit, asked)
+    if (asked.kind === 'station') return openScript(visit, asked.mac, asked.form ?? 'ipxe', asked.profile, '/')
+    if (asked.kind === 'pxelinux' || asked.kind === 'grub') return openConfig(visit, asked)
+    if (asked.kind === 'answer') return openAnswer(visit, asked)
     if (asked.kind === 'overlay') return overlays.openOwn(visit, asked.mac)
     return openFile(visit, asked.path, asked.mac)
   }
@@ -140,7 +147,8 @@ export function createDoor(options: DoorOptions): Door {
   }
 
   function openPlan(visit: Visit, plan: GatePlan, mac: Mac | undefined, form: ScriptForm, root?: string): Maybe<Opened> {
-    const slot = tickets && mac && plan.overlay ? { ticket: ticketSlot } : {}
+    if (mac) askedWith.set(mac, visit.facts)
+    const slot = tickets && mac && (plan.overlay || plan.profile.kind === 'linux') ? { ticket: ticketSlot } : {}
     const script = render(plan, { httpBase: visit.request.httpBase, form, ...(mac && { mac }), ...(root !== undefined && { root }), ...slot })
     const { profile, boots, refused } = script
     if (refused !== undefined && quiet.mayTell(`refused ${mac} ${refused}`))
@@ -153,15 +161,34 @@ export function createDoor(options: DoorOptions): Door {
   }
 
   /** A file of the depot goes first: it is the operator's, or PXE Pilot's link. */
-  function openPxelinux(visit: Visit, asked: Asked & { kind: 'pxelinux' }): Maybe<Opened> {
+  function openConfig(visit: Visit, asked: Asked & { kind: 'pxelinux' | 'grub' }): Maybe<Opened> {
     return orElse(
       () => onward(files.open(asked.path), (content) => opened(visit, content, { kind: 'script-offered' })),
       (error) => {
         const mac = error instanceof MissingError && asked.key ? findKeyMac(asked.key, visit) : undefined
         if (!mac) throw error
-        return openScript(visit, mac, 'pxelinux', undefined, asked.isAtRoot ? '' : '/')
+        return openScript(visit, mac, asked.kind, undefined, asked.kind === 'pxelinux' && asked.isAtRoot ? '' : '/')
       },
     )
+  }
+
+  /** By the plan of the script that named it: what the station told of itself then may have chosen the profile. */
+  function openAnswer(visit: Visit, { mac, file, profile }: Asked & { kind: 'answer' }): Maybe<Opened> {
+    return onward(gate.plan(mac, askedWith.get(mac) ?? visit.facts, profile), (plan) => {
+      const ask = { httpBase: visit.request.httpBase, form: 'ipxe', mac, ...(visit.ticket && { ticket: visit.ticket }) } as const
+      const text = profile === undefined || plan.profile.name === profile ? renderOrMissing(file, plan, ask) : undefined
+      if (text === undefined) throw new MissingError('file-missing', `profile ${plan.profile.name} of ${mac} has no answer file ${file}`)
+      return opened(visit, textContent(text), undefined)
+    })
+  }
+
+  function renderOrMissing(file: string, plan: GatePlan, ask: ScriptAsk): string | undefined {
+    try {
+      return renderAnswer(file, plan, ask, scripts)
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error
+      throw new MissingError('script-refused', `answer file ${file} of profile ${plan.profile.name}: ${error.message}`, { cause: error })
+    }
   }
 
   function findKeyMac(key: PxelinuxKey, visit: Visit): Mac | undefined {
@@ -176,11 +203,11 @@ export function createDoor(options: DoorOptions): Door {
     const addition = options.additions?.locate(path)
     if (addition !== undefined) return onward(files.openOutside(addition), (content) => opened(visit, content, undefined))
     const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined
-    const loader = loaderName === undefined ? undefined : loaders.find(loaderName)
+    const loader = loaderName === undefined ? undefined : (loaders.find(loaderName) ?? loaders.find(moduleOf(loaderName)))
     if (!loader && loaderName !== undefined && isBeingBuilt?.(loaderName))
       throw new OutsideError('loader-being-built', `${loaderName} is being built`, true)
-    // Lore: pxelinux.0 is asked for in the same way; it has no place for a script.
-    if (loader && named && stationLoaders && !path.endsWith('.0')) return openStationLoader(stationLoaders, visit, loader, named)
+    // Lore: pxelinux.0 and its modules are asked for in the same way; they have no place for a script.
+    if (loader && named && stationLoaders && !/\.(0|[ce]32|e64)$/.test(path)) return openStationLoader(stationLoaders, visit, loader, named)
     if (loader) {
       const content = loader.depotPath === undefined ? files.openOutside(loader.path) : files.open(loader.depotPath)
       return onward(content, (bytes) => opened(visit, bytes, { kind: 'loader', detail: { source: loader.source } }))
@@ -246,14 +273,17 @@ export function createDoor(options: DoorOptions): Door {
   }
 
   function tellMissing(error: unknown, asked: Asked, visit: Visit, peer: string): void {
-    // pxelinux asks for a dozen names in turn; only the last is worth a word.
-    if (!(error instanceof MissingError) || (asked.kind === 'pxelinux' && asked.key?.by !== 'default')) return
+    // pxelinux and GRUB ask for a dozen names in turn; only the last is worth a word.
+    if (!(error instanceof MissingError) || ((asked.kind === 'pxelinux' || asked.kind === 'grub') && asked.key?.by !== 'default')) return
     const kind = refusals.find((one) => one === error.code) ?? 'file-missing'
     if (quiet.mayTell(`${kind} ${peer} ${visit.request.name}`, peer)) tell(visit, kind, visit.mac, { reason: maskTicket(error.message) })
   }
 
   return { open }
 }
+
+/** pxelinux asks for its modules beside itself, in whatever folder it lies. */
+const moduleOf = (name: string): string => (/\.(c32|e32|e64)$/.test(name) ? name.slice(name.lastIndexOf('/') + 1) : name)
 
 /** Codes that are the kinds of their events too. */
 const refusals = ['overlay-missing', 'overlay-refused', 'script-refused'] as const

@@ -3,7 +3,7 @@
 import { findMac, type Ipv4, type Mac, numberToIpv4 } from '../boot/address.ts'
 import { ticketPattern } from './ticket.ts'
 
-/** How pxelinux names itself when it looks for its configuration, most exact first. */
+/** How pxelinux and GRUB name themselves when they look for their configuration, most exact first. */
 export type PxelinuxKey =
   | { readonly by: 'uuid'; readonly uuids: readonly string[] }
   | { readonly by: 'mac'; readonly mac: Mac }
@@ -18,8 +18,12 @@ type Meaning =
   | { readonly kind: 'boot'; readonly mac?: Mac }
   | { readonly kind: 'gpxe'; readonly mac?: Mac }
   /** One station's script; `profile` is what was chosen in its menu. */
-  | { readonly kind: 'station'; readonly mac: Mac; readonly profile?: string }
+  | { readonly kind: 'station'; readonly mac: Mac; readonly profile?: string; readonly form?: 'pxelinux' | 'grub' }
   | { readonly kind: 'pxelinux'; readonly path: string; readonly key?: PxelinuxKey; readonly isAtRoot: boolean; readonly mac?: Mac }
+  /** GRUB's configuration; `path` is as it was asked for, for GRUB's folder may be any. No key: the file that all share. */
+  | { readonly kind: 'grub'; readonly path: string; readonly key: PxelinuxKey; readonly mac?: Mac }
+  /** An answer file of profile kind linux. */
+  | { readonly kind: 'answer'; readonly mac: Mac; readonly file: string; readonly profile?: string }
   | { readonly kind: 'overlay'; readonly mac: Mac }
   | { readonly kind: 'file'; readonly path: string; readonly mac?: Mac }
 
@@ -56,12 +60,35 @@ function readPath(path: string): Meaning {
   const base = path.slice(path.lastIndexOf('/') + 1)
   if (base === 'autoexec.ipxe' || path === 'boot.ipxe') return { kind: 'boot' }
   if (path === 'gpxe-script') return { kind: 'gpxe' }
-  const script = /^boot\/([^/]+?)(?:\/([A-Za-z0-9][A-Za-z0-9_.-]{0,62}))?\.ipxe$/.exec(path)
-  const scriptMac = script && findStationMac(script[1] as string)
-  if (scriptMac) return { kind: 'station', mac: scriptMac, ...(script[2] && { profile: script[2] }) }
+  const script = readScript(path) ?? readAnswer(path)
+  if (script) return script
   const overlayMac = findStationMac(/^configs\/([^/]+?)(?:\.apkovl)?\.tar\.gz$/i.exec(path)?.[1] ?? '')
   if (overlayMac) return { kind: 'overlay', mac: overlayMac }
-  return readPxelinux(path) ?? { kind: 'file', path }
+  return readPxelinux(path) ?? readGrub(path) ?? { kind: 'file', path }
+}
+
+/** `boot/<mac>.ipxe`, `boot/<mac>/<profile>.ipxe`, and the latter for pxelinux and GRUB. */
+function readScript(path: string): Meaning | undefined {
+  const found = /^boot\/([^/]+?)(?:\/([A-Za-z0-9][A-Za-z0-9_.-]{0,62}))?\.(ipxe|pxelinux|grub)$/.exec(path)
+  const [, owner = '', profile, form] = found ?? []
+  const mac = findStationMac(owner)
+  if (!mac || (!profile && form !== 'ipxe')) return undefined
+  return { kind: 'station', mac, ...(profile && { profile }), ...(form !== 'ipxe' && { form: form as 'pxelinux' | 'grub' }) }
+}
+
+/** `answers/<mac>/<file>`, or `answers/<mac>/<profile>/<file>` for what was chosen in a menu. */
+function readAnswer(path: string): Meaning | undefined {
+  const found = /^answers\/([^/]+)\/(?:([A-Za-z0-9][A-Za-z0-9_.-]{0,62})\/)?([A-Za-z0-9][A-Za-z0-9_.-]{0,62})$/.exec(path)
+  const [, owner = '', profile, file] = found ?? []
+  const mac = findStationMac(owner)
+  return mac && file !== undefined ? { kind: 'answer', mac, file, ...(profile && { profile }) } : undefined
+}
+
+/** `grub.cfg` in any folder, and `grub.cfg-<key>`. Lore: GRUB 2.06 asks by UUID, MAC, address and its beginnings, then without a key. */
+function readGrub(path: string): Meaning | undefined {
+  const found = /^(?:.*\/)?grub\.cfg(?:-([^/]+))?$/.exec(path)
+  const key = found && readPxelinuxKey(found[1] ?? 'default')
+  return key ? { kind: 'grub', path, key } : undefined
 }
 
 /** `pxelinux.cfg/<key>` in any folder; the depot knows it at its top. */

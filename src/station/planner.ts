@@ -4,7 +4,8 @@ import type { Mac } from '../boot/address.ts'
 import type { Facts } from '../boot/client.ts'
 import { findBootFiles, planChoice, type ScriptPlan } from '../boot/decide.ts'
 import { because, butNot, type Choice, chooseProfile } from '../boot/match.ts'
-import type { AlpineProfile, Profile, Records, Site } from '../boot/record.ts'
+import { filesOfImage, isUrl } from '../boot/image.ts'
+import type { AlpineProfile, MenuProfile, Profile, Records, Site } from '../boot/record.ts'
 import { namesLayers, type OverlayAsk, type Overlays } from './composed.ts'
 import type { Addition, Additions, AdditionSearch } from '../release/addition.ts'
 import type { Looks } from './look.ts'
@@ -115,15 +116,14 @@ export function createPlanner({ shelf, overlays, looks, additions, records, site
     })
     const next = wanted
     if (next) return onward(compose(next, asker), (search) => draftPlan(choice, asker, [...compositions, { profile: next, search }]))
-    const menu = plan.profile.kind === 'menu' ? menuFor(asker) : []
+    const menu = plan.profile.kind === 'menu' ? menuFor(plan.profile, asker) : []
     return { world, archive, compositions, overlay, plan, broken, menu }
   }
 
   /** A script names only files that are there: a missing one makes the station wait, with the reason on its screen. */
   function finish(draft: Draft): Maybe<Planned> {
     const { boot } = draft.plan
-    const files = boot ? [boot.files.kernel, boot.files.initramfs, ...(boot.files.modloop ? [boot.files.modloop] : [])] : []
-    return onward(findAbsent(files), (absent) =>
+    return onward(findAbsent(filesOf(draft.plan)), (absent) =>
       onward(absent === undefined ? findAdditions(boot) : { found: [] }, (added) =>
         onward(looks.isThere('sshkeys.pub'), (hasSshKeys) => {
           const refusal = absent === undefined ? ('missing' in added ? added.missing : undefined) : `${absent} is not in the depot`
@@ -173,14 +173,27 @@ function complete({ plan, overlay, broken, menu }: Draft, refusal: string | unde
 function pick(choice: Choice, chosen: string | undefined, asker: Asker): Choice {
   if (chosen === undefined) return choice
   const profile = asker.world.records.profiles.get(chosen)
-  if (choice.profile.kind !== 'menu' || !profile || !menuFor(asker).includes(chosen)) {
+  if (choice.profile.kind !== 'menu' || !profile || !menuFor(choice.profile, asker).includes(chosen)) {
     return { ...choice, why: [...choice.why, butNot('menu', `${chosen} is not in a menu of this station`)] }
   }
   return { ...choice, profile, why: [...choice.why, because('menu', `${chosen} was chosen at the station`)] }
 }
 
-/** What a menu may lead to. A bare Alpine is not among it: nobody gets one without being given it by name. What is composed is so when it is chosen. */
-function menuFor({ facts, world: { records }, archive, station }: Asker): string[] {
+/** The files of the depot without which the plan cannot be carried out. */
+function filesOf({ boot, profile }: ScriptPlan): string[] {
+  if (boot) return [boot.files.kernel, boot.files.initramfs, ...(boot.files.modloop ? [boot.files.modloop] : [])]
+  if (profile.kind === 'linux') return filesOfImage(profile)
+  if (profile.kind === 'rescue') return [profile.kernel, profile.initrd].filter((place) => !isUrl(place))
+  return profile.kind === 'chain' && !isUrl(profile.target) ? [profile.target] : []
+}
+
+/**
+ * What a menu may lead to: the profiles of its entries, and no others. Without entries: whatever cannot do harm and needs nobody's word. Not an
+ * installer, for the first item is taken by itself; and a bare Alpine is not among it: nobody gets one without being given it by name.
+ * What is composed is so when it is chosen.
+ */
+function menuFor({ entries }: MenuProfile, { facts, world: { records }, archive, station }: Asker): string[] {
+  if (entries) return entries.flatMap(({ profile }) => profile ?? [])
   const hasOverlay = (profile: AlpineProfile): boolean => profile.overlay === 'required' && (namesLayers(profile, station) || 'path' in archive)
   const canBoot = (profile: Profile): boolean =>
     profile.kind === 'script' || (profile.kind === 'alpine' && hasOverlay(profile) && !('missing' in findBootFiles(profile, facts, records)))

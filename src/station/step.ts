@@ -35,4 +35,4 @@ function nameFiles({ profiles, releases }: Records): ReadonlyMap<string, BootSte
 }
 
 /** Endings of what firmware can start. Everything below `ipxe/` is a loader too. */
-export const isLoaderName = (path: string): boolean => path.startsWith('ipxe/') || /\.(k{0,3}pxe|efi|lkrn|0)$/.test(path)
+export const isLoaderName = (path: string): boolean => path.startsWith('ipxe/') || /\.(k{0,3}pxe|efi|lkrn|0|c32|e32|e64)$/.test(path)

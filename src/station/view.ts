@@ -4,26 +4,15 @@ import { formatMacHyphen, type Mac } from '../boot/address.ts'
 import type { Content } from '../boot/content.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import type { BootStep } from '../boot/event.ts'
+import { checkAnswers } from './answer-file.ts'
+import type { ScriptAsk, ScriptForm } from './ask.ts'
 import { textContent, wholeContent } from './content.ts'
+import { canLoad, imageOf, loadData, nameFile } from './linux.ts'
+import { menuData } from './menu.ts'
 import type { GatePlan } from './plan.ts'
 import { repositoriesOf, repositoryUrl } from './repository.ts'
 import type { Scripts } from './script.ts'
-import { literal, plain, url, word } from './text.ts'
-
-/**
- * `ipxe`: boot/<mac>.ipxe. `gpxe`: the owner's gpxe-script, whose MAC the station's iPXE fills in. `pxelinux`: a pxelinux configuration;
- * its paths are TFTP names that begin with `root`.
- */
-export type ScriptForm = 'ipxe' | 'gpxe' | 'pxelinux'
-
-export type ScriptAsk = {
-  readonly httpBase: string
-  readonly form: ScriptForm
-  readonly mac?: Mac
-  readonly root?: string
-  /** Stands in the overlay's URL; only where we know whose script it is. */
-  readonly ticket?: string
-}
+import { literal, plain, type Printed, url, word } from './text.ts'
 
 export type RenderedScript = {
   readonly text: string
@@ -68,7 +57,6 @@ function createFill(text: string, { type, etag }: Content): (ticket: string) => 
 
 /** How long a waiting station sleeps before it asks again. */
 const waitSeconds = 15
-const menuTimeoutMs = 30_000
 
 /** Never fails for what is in a record: a script that cannot be rendered becomes one that waits and says why. Throws MissingError for kind ignore. */
 export function renderPlan(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): RenderedScript {
@@ -85,19 +73,49 @@ export function renderPlan(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): Re
 
 function render(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): RenderedScript {
   const { profile, boot } = plan
-  const isBoot = profile.kind === 'alpine' && boot !== undefined
-  const template = ask.form === 'pxelinux' ? 'pxelinux' : templateOf(plan, ask.form)
-  const data = { ...commonData(plan, ask), ...(isBoot ? bootData(plan, ask, scripts) : profile.kind === 'menu' ? menuData(plan, ask) : {}) }
-  return { text: scripts.render(template, data), profile: profile.name, boots: isBoot, offers: isBoot ? offersOf(plan) : [] }
+  const isAlpine = profile.kind === 'alpine' && boot !== undefined
+  checkAnswers(plan, ask, scripts)
+  const data = { ...commonData(plan, ask), ...kindData(plan, ask, scripts) }
+  const text = scripts.render(templateOf(plan, ask.form), data)
+  return { text, profile: profile.name, boots: isAlpine || callsBack(plan), offers: isAlpine ? offersOf(plan) : [] }
 }
 
-function templateOf({ profile }: GatePlan, form: ScriptForm): string {
+/** Of an installer without a call-back nothing is heard, so nothing is waited for. */
+const callsBack = ({ profile }: GatePlan): boolean =>
+  profile.kind === 'linux' && (Object.keys(profile.answers).length > 0 || profile.arguments.some((one) => one.includes('{up}')))
+
+/** What a loader that is no iPXE does: boot an image, show a menu, start the disk, or hand over to iPXE. */
+type Mode = 'linux' | 'menu' | 'local' | 'ipxe'
+
+function modeOf(plan: GatePlan, form: ScriptForm): Mode {
+  const { kind } = plan.profile
+  if (kind === 'alpine') return plan.boot ? 'linux' : 'local'
+  if (kind === 'menu') return 'menu'
+  const image = imageOf(plan)
+  if (image) return canLoad(image, form) ? 'linux' : 'ipxe'
+  return kind === 'local' || kind === 'wait' ? 'local' : 'ipxe'
+}
+
+function kindData(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): object {
+  const { profile, boot } = plan
+  const image = imageOf(plan)
+  const mode = modeOf(plan, ask.form)
+  if (profile.kind === 'alpine' && boot) return { mode, ...bootData(plan, ask, scripts) }
+  if (profile.kind === 'menu') return { mode, ...menuData(plan, ask) }
+  if (profile.kind === 'chain') return { mode, target: nameFile(profile.target, { ...ask, form: 'ipxe' }) }
+  return { mode, ...(image && canLoad(image, ask.form) && loadData(image, plan, ask)) }
+}
+
+function templateOf(plan: GatePlan, form: ScriptForm): string {
+  const { profile } = plan
+  if (form === 'pxelinux' || form === 'grub') return form
   const own = 'template' in profile ? profile.template : undefined
   if (profile.kind === 'alpine') return form === 'gpxe' ? 'gpxe-script' : (own ?? 'station.ipxe')
-  return own ?? `${profile.kind}.ipxe`
+  return own ?? (profile.kind === 'rescue' ? 'linux.ipxe' : `${profile.kind}.ipxe`)
 }
 
-function commonData(plan: GatePlan, { httpBase, form, mac }: ScriptAsk): object {
+function commonData(plan: GatePlan, ask: ScriptAsk): object {
+  const { httpBase, form, mac } = ask
   return {
     shebang: form === 'gpxe' ? 'gpxe' : 'ipxe',
     base: url(httpBase),
@@ -107,14 +125,25 @@ function commonData(plan: GatePlan, { httpBase, form, mac }: ScriptAsk): object 
     hostname: plan.station?.hostname ?? plan.station?.name,
     group: plan.station?.group,
     reason: plain(explainPlan(plan)),
-    again: url(`${httpBase}/${mac ? `boot/${formatMacHyphen(mac)}.ipxe` : 'boot.ipxe'}`),
+    again: url(againUrl(plan, ask)),
     sleepSeconds: waitSeconds,
     // For templates of the operator's: what a plain value may not hold.
     word,
     url,
     plain,
     line: undefined,
+    /** Of loaders that hand over to iPXE: the file names of iPXE for BIOS and for UEFI. */
+    lkrn: nameFile('ipxe.lkrn', ask),
+    efi: nameFile('x86_64-efi/snponly.efi', ask),
+    root: ask.root ?? '',
   }
+}
+
+/** Where this script is to be had again: that of the choice in a menu, for a loader that hands over to iPXE. */
+function againUrl({ profile, why }: GatePlan, { httpBase, form, mac }: ScriptAsk): string {
+  if (!mac) return `${httpBase}/boot.ipxe`
+  const isChosen = (form === 'pxelinux' || form === 'grub') && why.some(({ rule, held }) => rule === 'menu' && held)
+  return `${httpBase}/boot/${formatMacHyphen(mac)}${isChosen ? `/${profile.name}` : ''}.ipxe`
 }
 
 /** The rule that was decisive, for the station's screen. */
@@ -128,14 +157,15 @@ function explainPlan({ profile, why }: GatePlan): string {
 
 function bootData(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): object {
   const files = plan.boot?.files ?? { kernel: '', initramfs: '' }
-  const isTftp = ask.form === 'pxelinux'
-  const name = (path: string): unknown => (isTftp ? word(`${ask.root ?? ''}${path}`) : url(fileUrl(ask.httpBase, path)))
+  const name = (path: string): Printed => nameFile(path, ask)
   const additions = (plan.additions ?? []).map(({ path }) => name(path))
+  const line = kernelLine(plan, ask, scripts.packagesBase?.(ask.httpBase))
   return {
     kernel: name(files.kernel),
     initramfs: name(files.initramfs),
     additions,
-    line: literal(kernelLine(plan, ask, scripts.packagesBase?.(ask.httpBase))),
+    initrds: [name(files.initramfs), ...additions],
+    line: literal(ask.form === 'grub' ? line.replace(/[^ ]+/g, "'$&'") : line),
   }
 }
 
@@ -157,11 +187,9 @@ function kernelLine(plan: GatePlan, { httpBase, form, mac, root = '', ticket }: 
       ...(profile.alpineDev && { alpineDev: profile.alpineDev }),
       repositories: repositoriesOf(boot).map((place) => repositoryUrl(place, httpBase, packagesBase)),
       ...(files.branch && { branch: files.branch }),
-      // pxelinux adds both by itself (IPAPPEND 2, INITRD).
-      ...(form !== 'pxelinux' && {
-        ...(bootif && { bootif }),
-        initrd: [files.initramfs, ...added].map((path) => path.slice(path.lastIndexOf('/') + 1)),
-      }),
+      // pxelinux adds both by itself (IPAPPEND 2, INITRD); GRUB the second.
+      ...(form !== 'pxelinux' && bootif && { bootif }),
+      ...(form !== 'pxelinux' && form !== 'grub' && { initrd: [files.initramfs, ...added].map((path) => path.slice(path.lastIndexOf('/') + 1)) }),
       omit: profile.omit,
       arguments: [...profile.arguments, ...(station?.arguments ?? [])],
     },
@@ -182,10 +210,4 @@ function offersOf({ boot, overlay, hasSshKeys }: GatePlan): BootStep[] {
     ...(boot.files.modloop && hasModloop && !boot.profile.omit.includes('modloop') ? (['modloop'] as const) : []),
     ...(boot.profile.sshKeys && hasSshKeys && hasDefaults && !boot.profile.omit.includes('ssh_key') ? (['ssh-keys'] as const) : []),
   ]
-}
-
-function menuData(plan: GatePlan, { httpBase, mac }: ScriptAsk): object {
-  const folder = mac ? `${httpBase}/boot/${formatMacHyphen(mac)}` : httpBase
-  const items = mac ? plan.menu.map((name, index) => ({ key: `item${index}`, text: plain(name), url: url(`${folder}/${name}.ipxe`) })) : []
-  return { items, timeoutMs: menuTimeoutMs }
 }
