@@ -1,6 +1,6 @@
 // The wiring: what is closed when something fails.
 import { expect, it } from 'vitest'
-import { closeAll } from '../src/server.ts'
+import { closeAll } from '../src/server/door.ts'
 
 it('closes everything, the last one first, though one of them fails, and tells of the failure', async () => {
   const closed: string[] = []

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { MissingError } from '../boot/error.ts'
 import type { Config } from '../config.ts'
 import { listPlaces, type Place, privateFolder, snapshotFolder } from '../mirror/place.ts'
-import { createLocalGate } from '../server.ts'
+import { createLocalGate } from '../server/local.ts'
 import { listWorlds } from '../server/mirror.ts'
 
 export type PlaceOptions = { branch?: string; repositories?: string; arch?: string; snapshot?: string }

@@ -8,6 +8,7 @@ import type { Config } from '../config.ts'
 import { openNfs } from '../nfs/open.ts'
 import type { Nfs } from '../nfs/phase.ts'
 import type { History } from '../overlay/history.ts'
+import type { Closers } from './door.ts'
 
 const ending = /(\.apkovl)?\.tar\.gz$/
 /** Copies of archives that belong to no one station. */
@@ -50,3 +51,16 @@ async function keepCopy(file: string, name: string, folder: string): Promise<voi
   const aged = await Promise.all(kept.map(async (one) => ({ one, at: (await stat(join(folder, one))).mtimeMs })))
   for (const { one } of aged.sort((a, b) => b.at - a.at).slice(keptMax - 1)) await unlink(join(folder, one))
 }
+
+/** The export by NFS: what a dead server left is closed, a phase that is still running goes on. A failure is told and stops nothing else. */
+export async function resumeNfs(nfs: Nfs, closers: Closers, warnings: string[]): Promise<Nfs> {
+  const timer = setInterval(() => void nfs.sweep().catch(() => undefined), nfsSweepMs).unref()
+  closers.push(() => {
+    clearInterval(timer)
+    return nfs.stop()
+  })
+  await nfs.resume().catch((error: Error) => warnings.push(`NFS is closed: ${error.message}`))
+  return nfs
+}
+
+const nfsSweepMs = 2000

@@ -11,7 +11,9 @@ import { createPilot, type Pilot } from '../pilot/service.ts'
 import { runTool } from '../power/run.ts'
 import type { RecordEditor } from '../store/edit.ts'
 import type { RecordBook } from '../store/record.ts'
+import { verifyToken } from '../store/token.ts'
 import { openTransactions } from '../store/transaction.ts'
+import type { Doors } from './door.ts'
 
 export type PilotDoor = {
   readonly port: number
@@ -56,6 +58,17 @@ export async function startPilot({ config, records, editor, verifyToken, onFault
       await history.close()
     },
   }
+}
+
+/** PXE Pilot's interface, where its file is named. What no deploy made in the place of its links is told. */
+export async function openPilot({ config, store, records, manage, emit, warnings, listening, closers, onFault }: Doors): Promise<void> {
+  const verify = (token: string) => verifyToken(store.marks, token)
+  const pilot = await startPilot({ config, records, editor: manage.editor, verifyToken: verify, emit, onFault })
+  if (!pilot) return
+  closers.push(pilot.stop)
+  listening.push({ service: 'pilot', address: config.pilot.address, port: pilot.port })
+  for (const { host, odd } of await pilot.oddities())
+    warnings.push(`PXE Pilot's host ${host}: a ${odd} stands where its link should be; the next deploy replaces it`)
 }
 
 const stationOf = (records: RecordBook, host: PilotHost): Station | undefined =>
