@@ -18,6 +18,7 @@ const mayImport: Record<string, readonly string[]> = {
   overlay: ['boot', 'store', 'alpine', 'apk'],
   power: ['boot'],
   pilot: ['boot', 'store', 'power'],
+  import: ['boot', 'store', 'alpine', 'pilot', 'dnsmasq'],
   nfs: ['boot', 'store'],
   dnsmasq: ['boot', 'store'],
   tftp: ['boot'],
@@ -67,6 +68,7 @@ const mayImport: Record<string, readonly string[]> = {
     'dnsmasq',
     'power',
     'pilot',
+    'import',
   ],
   runtime: [],
 }

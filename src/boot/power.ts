@@ -60,6 +60,8 @@ const commandSchema = z.strictObject({
   address: hostSchema.optional(),
   mac: macSchema.optional(),
   variables: z.record(nameSchema, z.string().max(1024)).default({}),
+  /** Variables that are nobody's to read: each stands in a file or in the server's environment. */
+  secrets: z.record(nameSchema, secretSchema).default({}),
 })
 
 /** The key `power` of a station. */

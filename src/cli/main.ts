@@ -12,6 +12,7 @@ import { addExplainCommand } from './explain.ts'
 import { addHostCommand } from './host.ts'
 import { addIpxeCommand } from './ipxe.ts'
 import { createIpxeDeps } from './ipxe-open.ts'
+import { addImportCommand } from './import.ts'
 import { addInitCommand } from './init.ts'
 import { addMediaCommand } from './media.ts'
 import { addMirrorCommand } from './mirror.ts'
@@ -65,6 +66,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addExplainCommand(program, context)
   addStationCommand(program, context)
   addProfileCommand(program, context)
+  addImportCommand(program, context)
   addBootCommand(program, context)
   addPowerCommand(program, context)
   addWatchCommands(program, context)

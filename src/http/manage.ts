@@ -78,10 +78,17 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
         right: 'admin',
         summary: 'Make or change many stations, all of them or none',
         query: dryRun,
-        body: z.strictObject({ stations: z.array(z.looseObject({ name: nameSchema })).max(20_000) }),
+        body: z.strictObject({
+          stations: z.array(z.looseObject({ name: nameSchema })).max(20_000),
+          profiles: z
+            .array(z.looseObject({ name: nameSchema }))
+            .max(20_000)
+            .default([])
+            .describe('made or changed with them'),
+        }),
         answer: z.object({ made: z.number(), changed: z.number(), same: z.number() }).loose(),
       },
-      ({ c, body, by }) => importStations(deps, body.stations, by, c.req.query('dryRun') === 'true'),
+      ({ c, body, by }) => importStations(deps, body.stations, by, c.req.query('dryRun') === 'true', body.profiles),
     )
   if (kind === 'profiles')
     add({ method: 'GET', path: '/profiles', right: 'read', summary: 'All profiles, the built-in ones too', answer: z.array(answer) }, () =>
@@ -139,15 +146,17 @@ async function importStations(
   stations: readonly { name: string }[],
   by: string,
   isDryRun: boolean,
+  profiles: readonly { name: string }[] = [],
 ): Promise<object> {
-  const known = new Set(records.current().stations.map(({ name }) => name))
-  const changes = stations.map(
-    ({ name, ...value }): RecordChange =>
-      known.has(name) ? { kind: 'stations', name, action: 'change', patch: value } : { kind: 'stations', name, action: 'create', value },
-  )
-  const files = await editor.apply(changes, by, { isDryRun })
+  // What only a line of a host file makes has no file yet.
+  const isKnown = (kind: RecordKind, name: string): boolean => /\.ya?ml$/.test(records.placeOf(kind, name, []).file ?? '')
+  const toChange =
+    (kind: RecordKind) =>
+    ({ name, ...value }: { name: string }): RecordChange =>
+      isKnown(kind, name) ? { kind, name, action: 'change', patch: value } : { kind, name, action: 'create', value }
+  const files = await editor.apply([...profiles.map(toChange('profiles')), ...stations.map(toChange('stations'))], by, { isDryRun })
   const made = files.filter(({ before }) => before === undefined).length
-  return { made, changed: files.length - made, same: stations.length - files.length, ...(isDryRun && { dryRun: true, files }) }
+  return { made, changed: files.length - made, same: stations.length + profiles.length - files.length, ...(isDryRun && { dryRun: true, files }) }
 }
 
 function addNextRoutes(add: Add, deps: ManageDeps): void {

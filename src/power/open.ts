@@ -58,7 +58,9 @@ export async function openPower({ name, macs, address, power }: Switched, option
       `station ${name} names the adapter ${power.adapter}, which the configuration does not have (power.adapters)`,
     )
   const found = power.address ?? (power.mac && (await options.findAddress(power.mac)))
-  return createCommand({ adapter, ...(found !== undefined && { address: found }), variables: power.variables, run })
+  const variables: Record<string, string> = { ...power.variables }
+  for (const [key, place] of Object.entries(power.secrets)) variables[key] = await readSecret(place, options.env)
+  return createCommand({ adapter, ...(found !== undefined && { address: found }), variables, run })
 }
 
 async function addressOf(
