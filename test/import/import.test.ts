@@ -74,12 +74,9 @@ describe('PXE Pilot', () => {
     expect(read('state/secrets/h2.password')).toBe('s3cret\n')
     expect(read('depot/stations/h2.yaml')).not.toContain('s3cret')
     expect(read('bivouac.yaml')).toMatch(/^# ours\nhttp: \{ port: 8099 \} # this\n/)
-    expect(read('bivouac.yaml')).toContain(`pilot:
-  file: ${fixture.file}
-`)
-    expect(read('bivouac.yaml')).toContain('- name: mock
-')
-    expect(folder.run('config', 'check').code).toBe(0)
+    expect(read('bivouac.yaml')).toContain(`pilot:\n  file: ${fixture.file}\n`)
+    expect(read('bivouac.yaml')).toContain('- name: mock\n')
+    expect(folder.run('config', 'show').code).toBe(0)
     expect(run('pxe-pilot', fixture.file)).toMatchObject({ nothingToDo: true, kept: [] })
   })
 
