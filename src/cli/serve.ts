@@ -85,16 +85,20 @@ function untilStopped(server: Server): Promise<void> {
 
 function sayStart({ config }: LoadedConfig, server: Server, version: string, isNew: boolean): void {
   say(`Bivouac ${version}`)
-  for (const socket of server.listening) say(`  ${socket.service.padEnd(5)} ${describe(socket)}`)
-  if (!config.networks.length) say('  dhcp  off: no network is declared in the configuration')
-  say(`  depot ${shortPath(config.depot)}${isNew ? ' (new)' : ''}, state ${shortPath(config.state)}`)
+  const tell = (what: string, text: string): void => say(`  ${what.padEnd(serviceWidth)} ${text}`)
+  for (const socket of server.listening) tell(socket.service, describe(socket))
+  if (!config.networks.length) tell('dhcp', 'off: no network is declared in the configuration')
+  tell('depot', `${shortPath(config.depot)}${isNew ? ' (new)' : ''}, state ${shortPath(config.state)}`)
   if (server.newToken) say(`  operator token, shown only now: ${server.newToken}`)
   for (const warning of server.warnings) say(`  note: ${warning}`)
   say(`Next: ${nextStep(config, server)}`)
 }
 
+/** As wide as the longest name of a service. */
+const serviceWidth = 'packages'.length
+
 const describe = ({ service, address, port, network, mode }: Listening): string => {
-  if (service === 'http' || service === 'packages') return `http://${isWildcard(address) ? ownAddress() : address}:${port}/`
+  if (service !== 'tftp' && service !== 'dhcp') return `http://${isWildcard(address) ? ownAddress() : address}:${port}/`
   return `${address}:${port}${network ? `  network ${network}, ${mode}` : ''}`
 }
 

@@ -134,7 +134,7 @@ function sayStatus(context: Context, status: Status): void {
   if (context.json) return sayJson(status)
   say(`Bivouac ${status.version}, up for ${Math.round(status.uptimeSeconds)} s`)
   for (const { service, address, port, network } of status.listening)
-    say(`  ${service.padEnd(6)} ${address}:${port}${network ? `  network ${network}` : ''}`)
+    say(`  ${service.padEnd(8)} ${address}:${port}${network ? `  network ${network}` : ''}`)
   say(
     `  ${Object.entries(status.counts)
       .map(([name, count]) => `${count} ${name}`)

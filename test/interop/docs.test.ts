@@ -120,7 +120,7 @@ describeWith(['root', 'ip', 'git', 'make', 'curl', 'busybox', 'grub-mkimage', 'x
 
   it('there are commands to run, and the first is `npm start`', () => {
     expect(commands[0]).toEqual(['README.md', 'npm start'])
-    expect(server?.output()).toMatch(/depot \.\/depot \(new\)/)
+    expect(server?.output()).toMatch(/depot +\.\/depot \(new\)/)
   })
 
   it.each(commands.filter(([, command]) => command !== 'npm start' && !isRunElsewhere(command)))('%s: %s', async (_, command) => {
