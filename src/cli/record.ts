@@ -5,8 +5,9 @@ import { join } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
-import { parseMac } from '../boot/address.ts'
-import { InputError, MissingError } from '../boot/error.ts'
+import { type Mac, parseMac } from '../boot/address.ts'
+import { InputError, MissingError, OutsideError } from '../boot/error.ts'
+import { uuidSchema } from '../boot/field.ts'
 import type { Profile, Station } from '../boot/record.ts'
 import type { StationView } from '../http/view.ts'
 import type { FileEdit } from '../store/edit.ts'
@@ -49,21 +50,13 @@ export function addStationCommand(program: Command, context: () => Context): voi
     )
   station
     .command('adopt <mac> <name>')
-    .description('make a record for a station that was seen without one')
+    .description('make a record for a station that was seen without one, with its UUID and what it told of itself as labels')
     .option('--profile <name>', 'what it boots')
+    .option('--group <name>', 'its group')
+    .option('--no-facts', 'without UUID and labels')
     .option('-n, --dry-run', 'say what would be written, write nothing')
     .addHelpText('after', '\nExamples:\n  bivouac station list\n  bivouac station adopt 52:54:00:12:34:56 kiosk-7 --profile kiosk')
-    .action((mac: string, name: string, options: DryRun & { profile?: string }) =>
-      change(
-        context(),
-        'POST',
-        'station',
-        '',
-        { name, macs: [parseMac(mac)], ...(options.profile && { profile: options.profile }) },
-        options,
-        `made station ${name}`,
-      ),
-    )
+    .action((mac: string, name: string, options: AdoptOptions) => adopt(context(), parseMac(mac), name, options))
   station
     .command('label <station> <changes...>')
     .description('set labels (key=value) and take them away (key-)')
@@ -168,6 +161,29 @@ function recordOf({ mac, label, layer, dryRun: _, ...plain }: AddOptions): objec
     ...(label && { labels: labelsOf(label) }),
     ...(layer && { layers: layer.flatMap((one) => one.split(',')) }),
   }
+}
+
+type AdoptOptions = DryRun & { profile?: string; group?: string; facts: boolean }
+
+async function adopt(context: Context, mac: Mac, name: string, { profile, group, facts, ...options }: AdoptOptions): Promise<void> {
+  const said = facts ? await hear(context, mac) : {}
+  const body = { name, macs: [mac], ...(profile && { profile }), ...(group && { group }), ...said }
+  await change(context, 'POST', 'station', '', body, options, `made station ${name}`)
+}
+
+/** UUID and labels from what the running server heard; nothing without a server, which alone can have heard it. */
+async function hear(context: Context, mac: Mac): Promise<object> {
+  const stations = await context
+    .api()
+    .get<StationView[]>('/api/v1/stations')
+    .catch((error: unknown) => {
+      if (error instanceof OutsideError && error.code === 'no-server' && !context.isServerNamed) return []
+      throw error
+    })
+  const said = stations.find((one) => !one.hasRecord && one.macs.includes(mac))?.said
+  const uuid = uuidSchema.safeParse(said?.uuid).data
+  const labels = Object.fromEntries((['manufacturer', 'product', 'serial'] as const).flatMap((key) => (said?.[key] ? [[key, said[key]]] : [])))
+  return { ...(uuid && { uuid }), ...(Object.keys(labels).length && { labels }) }
 }
 
 /** `room=a12`, `floor-` → labels with null for those that go. Throws InputError. */
@@ -278,9 +294,17 @@ async function listStations(context: Context): Promise<void> {
     one.profile ?? '-',
     one.group ?? '-',
     one.address ?? '-',
-    one.isUp ? 'up' : one.step ? `${one.step}, due ${one.due ?? 'nothing'}` : 'never seen',
+    one.isUp ? 'up' : one.step ? `${one.step}, due ${one.due ?? 'nothing'}` : one.said ? 'seen' : 'never seen',
+    one.hasRecord ? '' : sayWho(one.said),
   ]
-  say(formatTable(['name', 'mac', 'profile', 'group', 'address', 'state'], stations.map(row)))
+  say(formatTable(['name', 'mac', 'profile', 'group', 'address', 'state', 'says that it is'], stations.map(row)))
+}
+
+/** Maker, product and serial, else what DHCP told. */
+function sayWho(said: StationView['said']): string {
+  const { manufacturer, product, serial, vendorClass } = said ?? {}
+  const machine = [manufacturer, product, serial && `serial ${serial}`].filter(Boolean).join(', ')
+  return machine || vendorClass || ''
 }
 
 async function listProfiles(context: Context): Promise<void> {

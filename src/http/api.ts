@@ -13,7 +13,20 @@ import type { AppDeps, SaveDeps } from './deps.ts'
 import { createLive, parseResume } from './live.ts'
 import { parseFacts } from './name.ts'
 import { refuse } from './problem.ts'
-import { anyList, anyObject, json, type RouteTable } from './route.ts'
+import { json, type RouteTable } from './route.ts'
+import {
+  countsShape,
+  eventShape,
+  explainShape,
+  leaseShape,
+  openedPhase,
+  phaseView,
+  problemLine,
+  problemsShape,
+  stationLine,
+  statusShape,
+  traceShape,
+} from './shape.ts'
 import { listStations, mergeEvents, viewBoot, viewLease } from './view.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
@@ -39,27 +52,44 @@ export function addApi(app: Hono<HttpEnv>, table: RouteTable, deps: AppDeps): vo
       right: 'read',
       summary: 'What stations did; live as server-sent events where those are accepted',
       query: eventQuery,
-      answer: anyList,
+      answer: z.array(eventShape),
+      isLive: true,
     },
     ({ c }) => readEvents(c),
   )
-  add({ method: 'GET', path: '/stations', right: 'read', summary: 'All stations, and MACs that were seen without a record', answer: anyList }, () =>
-    listStations(records.current(), leases.list(), store.events.read({ limit: lookBack.list })),
+  add(
+    {
+      method: 'GET',
+      path: '/stations',
+      right: 'read',
+      summary: 'All stations, and MACs that were seen without a record',
+      answer: z.array(stationLine),
+    },
+    () => listStations(records.current(), leases.list(), store.events.read({ limit: lookBack.list }), deps.acquaintances),
   )
   add(
-    { method: 'GET', path: '/stations/:station/trace', right: 'read', summary: 'The boots of one station, step by step', answer: anyObject },
+    { method: 'GET', path: '/stations/:station/trace', right: 'read', summary: 'The boots of one station, step by step', answer: traceShape },
     ({ part }) => trace(deps, part('station')),
   )
   add(
-    { method: 'GET', path: '/explain/:station', right: 'read', summary: 'What a station would get, and why', query: explainQuery, answer: anyObject },
+    {
+      method: 'GET',
+      path: '/explain/:station',
+      right: 'read',
+      summary: 'What a station would get, and why',
+      query: explainQuery,
+      answer: explainShape,
+    },
     ({ c }) => explain(deps, c),
   )
-  add({ method: 'GET', path: '/leases', right: 'read', summary: 'Who holds which address', answer: anyList }, () => leases.list().map(viewLease))
-  add({ method: 'GET', path: '/problems', right: 'read', summary: 'What is wrong in records and server', answer: anyObject }, () => ({
+  add({ method: 'GET', path: '/leases', right: 'read', summary: 'Who holds which address', answer: z.array(leaseShape) }, () =>
+    leases.list().map(viewLease),
+  )
+  add({ method: 'GET', path: '/problems', right: 'read', summary: 'What is wrong in records and server', answer: problemsShape }, () => ({
     records: records.problems(),
     server: deps.status().problems,
   }))
-  add({ method: 'POST', path: '/reload', right: 'operate', summary: 'Read all records again', answer: anyObject }, async () => {
+  add({ method: 'POST', path: '/reload', right: 'operate', summary: 'Read all records again', answer: reloadShape }, async () => {
     await records.reload()
     return { counts: countRecords(deps), problems: records.problems() }
   })
@@ -67,14 +97,7 @@ export function addApi(app: Hono<HttpEnv>, table: RouteTable, deps: AppDeps): vo
   app.all('/api/*', (c) => refuse(404, 'no-route', `there is no ${c.req.method} ${c.req.path.slice(0, 80)}`))
 }
 
-const statusShape = z.looseObject({
-  version: z.string(),
-  startedAt: z.number(),
-  uptimeSeconds: z.number(),
-  listening: anyList,
-  counts: z.record(z.string(), z.number()),
-  problems: anyList,
-})
+const reloadShape = z.object({ counts: countsShape, problems: z.array(problemLine) })
 const eventQuery = z.object({ mac: z.string().optional(), since: z.string().optional(), kinds: z.string().optional(), limit: z.string().optional() })
 const explainQuery = z.object({
   arch: z.string().optional(),
@@ -84,7 +107,7 @@ const explainQuery = z.object({
 })
 
 function addPhaseRoutes({ add }: RouteTable, deps: AppDeps, save: SaveDeps): void {
-  add({ method: 'GET', path: '/save', right: 'read', summary: 'Stations whose configuration phase is open', answer: anyList }, () =>
+  add({ method: 'GET', path: '/save', right: 'read', summary: 'Stations whose configuration phase is open', answer: z.array(phaseView) }, () =>
     save.phases.list(),
   )
   add(
@@ -94,14 +117,17 @@ function addPhaseRoutes({ add }: RouteTable, deps: AppDeps, save: SaveDeps): voi
       right: 'operate',
       summary: 'Open a configuration phase: the station may send its overlay back',
       body: phaseShape,
-      answer: anyObject,
+      answer: openedPhase,
     },
     ({ c, body }) => openPhase(deps, save, c, body.for),
   )
-  add({ method: 'DELETE', path: '/stations/:station/save', right: 'operate', summary: 'Close it', answer: anyObject }, async ({ part }) => {
-    const { macs } = findStation(deps, part('station'))
-    return { closed: await save.phases.close(macs) }
-  })
+  add(
+    { method: 'DELETE', path: '/stations/:station/save', right: 'operate', summary: 'Close it', answer: z.object({ closed: z.array(phaseView) }) },
+    async ({ part }) => {
+      const { macs } = findStation(deps, part('station'))
+      return { closed: await save.phases.close(macs) }
+    },
+  )
 }
 
 function describeStatus(deps: AppDeps): object {

@@ -5,6 +5,7 @@ import type { IpxeTools } from '../ipxe/tools.ts'
 import type { Nfs } from '../nfs/phase.ts'
 import type { Accepted, AcceptAsk } from '../overlay/accept.ts'
 import type { Desk } from '../overlay/desk.ts'
+import type { Acquaintances } from '../station/acquaintance.ts'
 import type { Gate } from '../station/answer.ts'
 import type { Door } from '../station/door.ts'
 import type { Phases } from '../station/phase.ts'
@@ -53,6 +54,8 @@ export type AppDeps = {
     readonly list: () => readonly Lease[]
   }
   readonly presence: Pick<Presence, 'find'>
+  /** What stations told of themselves; without it lists do not show it. */
+  readonly acquaintances?: Pick<Acquaintances, 'find' | 'macs'>
   readonly verifyToken: RightsDeps['verifyToken']
   readonly status: () => StatusReport
   /** What changes records, next boots and tokens; without it the API only reads them. */

@@ -4,6 +4,7 @@ import type { BootEvent, BootStep } from '../boot/event.ts'
 import { type Boot, findSkipped, splitBoots } from '../boot/progress.ts'
 import { describeSequence, type SequenceStep } from '../boot/sequence.ts'
 import type { Records, Station } from '../boot/record.ts'
+import type { Acquaintance, Acquaintances } from '../station/acquaintance.ts'
 import type { Lease } from '../store/port.ts'
 
 /** One boot: which steps came and when, what must still come, and the step that was passed over (`missing`). Times are ms since 1970. */
@@ -66,17 +67,24 @@ export type StationView = {
   readonly reason: string | null
   /** What it said of itself in its last boot. */
   readonly report: BootEvent['detail'] | null
+  /** What it told of itself on the way: maker, product, serial, UUID, firmware; not kept over a restart. */
+  readonly said: Acquaintance | null
 }
 
 /** All records, in their order, then the MACs without one, the last seen first. */
-export function listStations(records: Records, leases: readonly Lease[], events: readonly BootEvent[]): StationView[] {
+export function listStations(
+  records: Records,
+  leases: readonly Lease[],
+  events: readonly BootEvent[],
+  heard: Pick<Acquaintances, 'find' | 'macs'> = { find: () => undefined, macs: () => [] },
+): StationView[] {
   const eventsByMac = groupByMac(events)
   const leaseByMac = new Map(leases.filter(({ state }) => state === 'bound').map((lease) => [lease.mac, lease]))
-  const known = records.stations.map((station) => viewStation(station.macs, station, leaseByMac, eventsByMac))
-  const unknown = [...new Set([...eventsByMac.keys(), ...leaseByMac.keys()])]
+  const known = records.stations.map((station) => viewStation(station.macs, station, leaseByMac, eventsByMac, heard))
+  const unknown = [...new Set([...eventsByMac.keys(), ...leaseByMac.keys(), ...heard.macs()])]
     .filter((mac) => !records.stationByMac.has(mac))
-    .map((mac) => viewStation([mac], undefined, leaseByMac, eventsByMac))
-    .sort((one, other) => (other.lastAt ?? 0) - (one.lastAt ?? 0))
+    .map((mac) => viewStation([mac], undefined, leaseByMac, eventsByMac, heard))
+    .sort((one, other) => (other.lastAt ?? other.said?.at ?? 0) - (one.lastAt ?? one.said?.at ?? 0))
   return [...known, ...unknown]
 }
 
@@ -96,6 +104,7 @@ function viewStation(
   station: Station | undefined,
   leaseByMac: ReadonlyMap<Mac, Lease>,
   eventsByMac: ReadonlyMap<Mac, BootEvent[]>,
+  heard: Pick<Acquaintances, 'find'>,
 ): StationView {
   const boot = splitBoots(mergeEvents(macs.map((mac) => eventsByMac.get(mac) ?? []))).at(-1)
   const lease = macs.map((mac) => leaseByMac.get(mac)).find((found) => found)
@@ -113,6 +122,7 @@ function viewStation(
     isUp: boot?.isUp ?? false,
     reason: boot?.reason ?? null,
     report: boot?.report?.detail ?? null,
+    said: macs.map((mac) => heard.find(mac)).find((found) => found) ?? null,
   }
 }
 

@@ -9,8 +9,9 @@ import { createDesk } from '../overlay/desk.ts'
 import { createKnownPackages } from '../overlay/known-package.ts'
 import { openOverlays } from '../overlay/open.ts'
 import { createAdditions } from '../release/addition.ts'
+import { createAcquaintances } from '../station/acquaintance.ts'
 import { createEventLimit } from '../station/allowance.ts'
-import { createGate } from '../station/answer.ts'
+import { createGate, type Gate } from '../station/answer.ts'
 import { createDoor, type DoorOptions } from '../station/door.ts'
 import type { PlaceFinder } from '../station/explain.ts'
 import { createFiles, type Files } from '../station/file.ts'
@@ -53,7 +54,8 @@ export function createRooms(config: Config, records: RecordBook, emit: Emit, mad
   const hasTickets = tickets !== undefined
   const { composer } = overlays
   const additions = createAdditions({ depot, state: config.state, now })
-  const gate = createGate({
+  const acquaintances = createAcquaintances({ now })
+  const plain = createGate({
     depot,
     records: records.current,
     site: () => site,
@@ -67,6 +69,18 @@ export function createRooms(config: Config, records: RecordBook, emit: Emit, mad
     emit,
     findPlace,
   })
+  // What they say is remembered on the way; `explain` asks as nobody.
+  const gate: Gate = {
+    ...plain,
+    decide: (client) => {
+      acquaintances.meetClient(client)
+      return plain.decide(client)
+    },
+    plan: (mac, facts, chosen) => {
+      acquaintances.meetFacts(mac, facts)
+      return plain.plan(mac, facts, chosen)
+    },
+  }
   const desk = createDesk({
     depot,
     overlays,
@@ -90,7 +104,7 @@ export function createRooms(config: Config, records: RecordBook, emit: Emit, mad
     emit,
     now,
   })
-  return { presence, loaders, scripts, gate, door, leases, useDhcp, overlays, desk, served, mayTell, ...(tickets && { tickets }) }
+  return { acquaintances, presence, loaders, scripts, gate, door, leases, useDhcp, overlays, desk, served, mayTell, ...(tickets && { tickets }) }
 }
 
 /** The files of the depot, with the configured cache. */
