@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { lintHandMenus } from '../config/hand-menu.ts'
 import { lintRecords } from '../config/lint-record.ts'
 import type { LoadedConfig } from '../config.ts'
 import { createLocalGate } from '../server/local.ts'
@@ -13,7 +14,7 @@ export function addConfigCommand(program: Command, context: () => Context): void
   const config = program.command('config').description('the configuration')
   config
     .command('check')
-    .description('check the configuration, the station and profile records and what they say together; starts nothing')
+    .description('check the configuration, the station and profile records, what they say together, and iPXE menus in the depot; starts nothing')
     .addHelpText(
       'after',
       '\nExamples:\n  bivouac config check\n  bivouac --config lab.yaml --json config check\n\nExit code 2 when there is an error; warnings alone are 0.',
@@ -45,7 +46,7 @@ async function findAll(loaded: LoadedConfig): Promise<Finding[]> {
     const hasLoader = (name: string) => loaders.find(name) !== undefined
     const broken = scripts.problems().map((problem): Finding => ({ severity: 'error', code: 'template-bad', ...problem }))
     const wrongTogether = lintRecords(loaded, records, { hasFile, hasLoader, hasTemplate: scripts.has })
-    return [...lints, ...records.problems(), ...broken, ...wrongTogether]
+    return [...lints, ...records.problems(), ...broken, ...wrongTogether, ...lintHandMenus(config.depot)]
   } finally {
     close()
   }

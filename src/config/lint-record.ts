@@ -6,6 +6,7 @@ import { type AlpineProfile, builtInProfiles, type Profile, type Records } from 
 import type { LoadedConfig } from '../config.ts'
 import type { Finding } from '../store/mistake.ts'
 import type { RecordBook } from '../store/record.ts'
+import { lintKind } from './lint-kind.ts'
 import { lintBoot } from './lint-release.ts'
 
 export type RecordLintOptions = {
@@ -27,6 +28,7 @@ export function lintRecords(loaded: Loaded, book: Book, { hasLoader, hasFile, ha
     ...book.current().stations.flatMap((station) => lintStation(station, book)),
     ...ownProfiles(book.current()).flatMap((profile) => lintProfile(profile, book, hasFile)),
     ...(hasTemplate ? ownProfiles(book.current()).flatMap((profile) => lintTemplate(profile, book, hasTemplate)) : []),
+    ...ownProfiles(book.current()).flatMap((profile) => lintOther(profile, book, { hasFile, hasTemplate })),
     ...lintMatches(book),
     ...(hasLoader ? lintLoaders(loaded, hasLoader) : []),
   ]
@@ -103,6 +105,14 @@ function lintProfile(profile: Profile, book: Book, hasFile: RecordLintOptions['h
   else lintRelease(profile, book.current(), say)
   lintBoot(profile, book.current(), say)
   if (hasFile) lintRepositories(profile, say, hasFile)
+  return found
+}
+
+function lintOther(profile: Profile, book: Book, options: Parameters<typeof lintKind>[2]): Finding[] {
+  const found: Finding[] = []
+  lintKind(profile, book.current(), options, (severity, code, path, message) => {
+    found.push(finding(severity, code, message, book.placeOf('profiles', profile.name, [...path])))
+  })
   return found
 }
 

@@ -31,6 +31,11 @@ function nameFiles({ profiles, releases }: Records): ReadonlyMap<string, BootSte
     if (initramfs !== undefined) named.set(initramfs, 'initramfs')
     if (modloop !== undefined) named.set(modloop, 'modloop')
   }
+  for (const profile of profiles.values()) {
+    if (profile.kind !== 'linux' && profile.kind !== 'rescue') continue
+    for (const place of profile.kind === 'linux' ? profile.initrds : [profile.initrd]) if (!named.has(place)) named.set(place, 'initramfs')
+    if (!named.has(profile.kernel)) named.set(profile.kernel, 'kernel')
+  }
   return named
 }
 

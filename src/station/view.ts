@@ -1,6 +1,6 @@
 // From a plan to a script's text: which template, what it is told, and what the station will do next. Used by the door and explain.
 import { buildKernelLine, fileUrl } from '../alpine/cmdline.ts'
-import { formatMacHyphen, type Mac } from '../boot/address.ts'
+import { formatMacHyphen } from '../boot/address.ts'
 import type { Content } from '../boot/content.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import type { BootStep } from '../boot/event.ts'

@@ -223,3 +223,55 @@ describe('lintRecords', () => {
     ])
   })
 })
+
+describe('kinds with files of their own', () => {
+  const options = { hasFile: (path: string) => path === 'vmlinuz', hasTemplate: (name: string) => name === 'preseed' }
+  it.each<[string, string, RegExp[]]>([
+    [
+      'a good linux',
+      'kind: linux\nkernel: vmlinuz\nanswers: {preseed.cfg: preseed}\narguments: ["url={answer:preseed.cfg}", "x={var:any}", "apkovl=http://h/{MAC}.gz"]\n',
+      [],
+    ],
+    [
+      'files that nobody has',
+      'kind: linux\nkernel: vmlinuz\ninitrds: [vmlinuz, initrd.gz]\n',
+      [/^error file-missing: profiles\/p\.yaml:3: initrds\[1\]: there is no initrd\.gz/],
+    ],
+    [
+      'an answer file without a template',
+      'kind: linux\nkernel: vmlinuz\nanswers: {ks.cfg: ks}\n',
+      [/^error template-missing: profiles\/p\.yaml:3: answers.*: there is no template ks\.ejs/],
+    ],
+    [
+      'a marker of another file',
+      'kind: linux\nkernel: vmlinuz\nanswers: {preseed.cfg: preseed}\narguments: ["url={answer:ks.cfg}"]\n',
+      [/^error marker-unknown: profiles\/p\.yaml:4: arguments\[0\]: .*has no answer file ks\.cfg/],
+    ],
+    [
+      'a marker that is none',
+      'kind: linux\nkernel: vmlinuz\narguments: ["a={serial}"]\n',
+      [/^error marker-unknown: profiles\/p\.yaml:3: .*\{serial\} stands for nothing/],
+    ],
+    ['a rescue', 'kind: rescue\nkernel: vmlinuz\ninitrd: initrd.gz\n', [/^error file-missing: profiles\/p\.yaml:3: initrd: /]],
+    ['a chain', 'kind: chain\ntarget: other.ipxe\n', [/^error file-missing: profiles\/p\.yaml:2: target: /]],
+    [
+      'a menu',
+      'kind: menu\ndefault: nobody\nentries:\n  - {label: A, profile: gone}\n  - {label: B, name: b, linux: {kernel: none}}\n  - {label: C, name: b, shell: true}\n',
+      [
+        /^error menu-default: profiles\/p\.yaml:2: /,
+        /^error profile-missing: profiles\/p\.yaml:4: /,
+        /^error file-missing: profiles\/p\.yaml:5: /,
+        /^error menu-twice: profiles\/p\.yaml:6: /,
+      ],
+    ],
+    [
+      'an entry that leads to two things',
+      'kind: menu\nentries:\n  - {label: A, shell: true, local: true}\n',
+      [/profiles\/p\.yaml:3: entries\[0\]: an entry leads to one thing/],
+    ],
+  ])('%s', async (_, text, expected) => {
+    const found = (await lint({ ...good, 'profiles/p.yaml': text }, '', options)).filter((line) => line.includes('p.yaml'))
+    expect(found).toHaveLength(expected.length)
+    for (const one of expected) expect(found.join('\n')).toMatch(new RegExp(one.source, 'm'))
+  })
+})

@@ -145,6 +145,82 @@ describe('scripts', () => {
     await expect(await room.fetch(script)).toMatchFileSnapshot(golden('menu.ipxe.txt'))
   })
 
+  const linux = {
+    kind: 'linux',
+    kernel: 'debian/linux',
+    initrds: ['debian/initrd.gz'],
+    answers: { 'preseed.cfg': 'preseed' },
+    arguments: ['auto=true', 'priority=critical', 'url={answer:preseed.cfg}', 'hostname={var:hut}', '---', 'quiet'],
+    console: ['tty0', 'ttyS0,115200n8'],
+    variables: { hut: 'one' },
+  }
+  const rescue = { kind: 'rescue', kernel: 'vmlinuz-4', initrd: 'initrd.gz', fullroot: 'rescue', arguments: ['vga=796'] }
+  const ownMenu = {
+    kind: 'menu',
+    default: 'desk',
+    timeoutSeconds: 5,
+    entries: [
+      { label: 'Alpine desk', profile: 'desk' },
+      { label: 'Debian installer', profile: 'installer' },
+      {
+        label: 'Debian over NFS, kernel 4.14.y',
+        linux: {
+          kernel: 'vmlinuz-4.14.y',
+          arguments: ['root=/dev/nfs', 'nfsroot={server}:/srv/nfs/debian', 'ip=dhcp', 'rw'],
+          console: ['ttyS0,115200n8'],
+        },
+      },
+      {
+        label: 'Xen with its dom0',
+        linux: {
+          kernel: 'xen.gz',
+          arguments: ['dom0_mem=512M', 'com1=115200,8n1', 'console=com1'],
+          modules: [{ file: 'vmlinuz-xen', arguments: ['root=/dev/nfs', 'nfsroot={server}:/srv/nfs/xen', 'console=hvc0'] }],
+        },
+      },
+      {
+        label: 'Installer from the net',
+        linux: { kernel: 'http://deb.example/linux', initrds: ['http://deb.example/initrd.gz'], arguments: ['priority=low'] },
+      },
+      { label: 'In memory alone', linux: { kernel: 'vmlinuz-4', initrds: ['ram.img'], arguments: ['root=/dev/ram0'] } },
+      { label: 'netboot.xyz', chain: 'https://boot.netboot.xyz/menu.ipxe' },
+      { label: 'iPXE shell', name: 'shell', shell: true },
+      { label: 'The disk', name: 'disk', local: true },
+    ],
+  }
+  const kinds: [string, object, string][] = [
+    ['linux.ipxe', linux, script],
+    ['linux-multiboot.ipxe', { kind: 'linux', ...ownMenu.entries[3]?.linux }, script],
+    ['rescue.ipxe', rescue, script],
+    ['chain.ipxe', { kind: 'chain', target: 'https://boot.netboot.xyz/menu.ipxe' }, script],
+    ['menu-entries.ipxe', ownMenu, script],
+    ...(['pxelinux.cfg/', 'grub/grub.cfg-'] as const).flatMap((folder): [string, object, string][] => {
+      const form = folder.startsWith('p') ? 'pxelinux' : 'grub'
+      const asked = `${folder}01-52-54-00-12-34-56`
+      return [
+        [`${form}-linux`, linux, asked],
+        [`${form}-rescue`, rescue, asked],
+        [`${form}-chain`, { kind: 'chain', target: 'https://boot.netboot.xyz/menu.ipxe' }, asked],
+        [`${form}-menu`, ownMenu, asked],
+      ]
+    }),
+    ['grub-alpine', { kind: 'alpine' }, 'grub/grub.cfg-01-52-54-00-12-34-56'],
+    ['grub-local', { kind: 'local' }, 'grub.cfg-01-52-54-00-12-34-56'],
+    ['grub-wait', { kind: 'wait' }, 'grub.cfg-01-52-54-00-12-34-56'],
+    [
+      'grub-url',
+      { kind: 'linux', kernel: 'http://deb.example/linux', initrds: ['http://deb.example:81/initrd.gz'] },
+      'grub/grub.cfg-01-52-54-00-12-34-56',
+    ],
+    ['pxelinux-url', { kind: 'linux', kernel: 'http://deb.example/linux' }, 'pxelinux.cfg/01-52-54-00-12-34-56'],
+  ]
+  it.each(kinds)('%s', async (name, profile, asked) => {
+    const room = roomWith(profile)
+    for (const file of ['debian/linux', 'debian/initrd.gz', 'vmlinuz-4', 'initrd.gz', 'xen.gz', 'vmlinuz-xen']) room.put(file)
+    room.put('templates/preseed.ejs', 'd-i preseed/late_command string wget -O- --post-data done <%= it.up %>\n')
+    await expect(await room.fetch(asked, asked === script ? {} : { via: 'tftp' })).toMatchFileSnapshot(golden(`${name}.txt`))
+  })
+
   it('an unknown station waits', async () => {
     await expect(await plainRoom.fetch('boot/52-54-00-00-00-01.ipxe')).toMatchFileSnapshot(golden('wait-unknown.ipxe.txt'))
   })
