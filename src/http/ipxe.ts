@@ -19,7 +19,7 @@ import { checkBody, readBody } from './body.ts'
 import type { HttpEnv } from './caller.ts'
 import { streamBuild } from './ipxe-log.ts'
 import type { Right } from './rights.ts'
-import { anyObject, type RouteTable } from './route.ts'
+import { anyList, anyObject, type Route, type RouteTable } from './route.ts'
 
 type Handler = (c: Context<HttpEnv>) => Response | Promise<Response>
 
@@ -62,10 +62,32 @@ const summaries: Readonly<Record<string, string>> = {
   'POST /recipe': 'A recipe as it would be built',
 }
 
+const publishShape = z.strictObject({ names: names.optional() })
+const pruneShape = z.strictObject({ keep: z.number().int().min(0).max(10_000).default(20) })
+
+/** What differs from an object in and nothing else out. */
+const forms: Readonly<Record<string, Pick<Route, 'accepts' | 'answer' | 'status' | 'type' | 'query'>>> = {
+  'POST /builds': { accepts: buildShape, answer: anyObject, status: 202 },
+  'GET /builds': { answer: anyList },
+  'GET /builds/:id/log': { type: 'text/event-stream' },
+  'GET /artifacts': { answer: anyList },
+  'GET /artifacts/:id/file': { type: 'application/octet-stream' },
+  'POST /artifacts/:id/publish': { accepts: publishShape, answer: anyObject },
+  'POST /artifacts/:id/patch': { accepts: patchShape, answer: anyObject, status: 201 },
+  'POST /prune': { accepts: pruneShape, answer: z.object({ removed: z.array(z.string()), freedBytes: z.int() }) },
+  'GET /published': { answer: z.looseObject({ current: anyObject.nullable(), history: anyList }) },
+  'GET /sources': { answer: anyList },
+  'GET /options': { query: z.object({ source: z.string().optional(), binDir: z.string().optional() }), answer: anyObject },
+  'GET /recipes': { answer: z.array(z.looseObject({ name: z.string(), description: z.string(), target: z.string() })) },
+  'POST /recipe': { accepts: buildShape, answer: anyObject },
+}
+
 /** Adds the routes. */
 export function addIpxeApi({ add }: RouteTable, tools: IpxeTools): void {
-  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void =>
-    add({ method, path: `/ipxe${path}`, right, summary: summaries[`${method} ${path}`] ?? path, answer: anyObject }, ({ c }) => handler(c))
+  const route = (method: 'GET' | 'POST' | 'DELETE', path: string, right: Right, handler: Handler): void => {
+    const key = `${method} ${path}`
+    add({ method, path: `/ipxe${path}`, right, summary: summaries[key] ?? path, ...(forms[key] ?? { answer: anyObject }) }, ({ c }) => handler(c))
+  }
   const { builds, artifacts, publisher, sources } = tools
   const part = (c: Context<HttpEnv>, name: string): string => c.req.param(name) ?? ''
 
@@ -82,7 +104,7 @@ export function addIpxeApi({ add }: RouteTable, tools: IpxeTools): void {
     json(artifacts.diff(await artifacts.show(part(c, 'id')), await artifacts.show(part(c, 'other')))),
   )
   route('POST', '/artifacts/:id/publish', 'admin', async (c) => {
-    const body = checkBody(z.strictObject({ names: names.optional() }), await readBody(c))
+    const body = checkBody(publishShape, await readBody(c))
     return json(await publisher.publish(await artifacts.show(part(c, 'id')), body.names))
   })
   route('POST', '/artifacts/:id/patch', 'admin', async (c) => {
@@ -93,7 +115,7 @@ export function addIpxeApi({ add }: RouteTable, tools: IpxeTools): void {
     return json(viewArtifact(patched), 201, { Location: artifactUrl(patched) })
   })
   route('POST', '/prune', 'admin', async (c) => {
-    const { keep } = checkBody(z.strictObject({ keep: z.number().int().min(0).max(10_000).default(20) }), await readBody(c))
+    const { keep } = checkBody(pruneShape, await readBody(c))
     return json(await artifacts.prune(keep, await publisher.inUse()))
   })
 

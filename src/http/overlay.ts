@@ -8,7 +8,8 @@ import { InputError, MissingError } from '../boot/error.ts'
 import type { Records } from '../boot/record.ts'
 import { archiveName, chooseMac, type Desk, type VersionName } from '../overlay/desk.ts'
 import type { HttpEnv } from './caller.ts'
-import { anyObject, type Route, type RouteTable } from './route.ts'
+import { overlayDiff, overlayHistory, overlayShape, releasedShape, rollbackShape, warningsShape } from './overlay-shape.ts'
+import type { Route, RouteTable } from './route.ts'
 
 type Handler = (c: Context<HttpEnv>, mac: Mac, by: string) => unknown
 
@@ -17,31 +18,48 @@ const rollbackQuery = z.object({ to: z.string().optional(), dryRun: z.enum(['tru
 
 /** Adds the routes. What holds whole files is for admins, since overlays hold password hashes and keys. */
 export function addOverlayApi({ add }: RouteTable, desk: Desk, records: () => Records): void {
-  const route = (method: 'GET' | 'POST', path: string, more: Pick<Route, 'right' | 'summary' | 'query'>, handler: Handler): void =>
-    add({ method, path: `/stations/:station/overlay${path}`, answer: anyObject, ...more }, async ({ c, part, by }) =>
+  const route = (
+    method: 'GET' | 'POST',
+    path: string,
+    more: Pick<Route, 'right' | 'summary' | 'query' | 'answer' | 'type'>,
+    handler: Handler,
+  ): void =>
+    add({ method, path: `/stations/:station/overlay${path}`, ...more }, async ({ c, part, by }) =>
       handler(c, await findStation(part('station'), records(), desk), by),
     )
-  route('GET', '', { right: 'read', summary: "What the station's overlay holds, and from which layer" }, (_, mac) => desk.show(mac))
-  route('GET', '/lint', { right: 'read', summary: 'What the station would lack, with remedies' }, (_, mac) => desk.lint(mac))
-  route('GET', '/history', { right: 'read', summary: 'All versions that are kept, with who and when' }, async (_, mac) => ({
+  route('GET', '', { right: 'read', summary: "What the station's overlay holds, and from which layer", answer: overlayShape }, (_, mac) =>
+    desk.show(mac),
+  )
+  route('GET', '/lint', { right: 'read', summary: 'What the station would lack, with remedies', answer: warningsShape }, (_, mac) => desk.lint(mac))
+  route('GET', '/history', { right: 'read', summary: 'All versions that are kept, with who and when', answer: overlayHistory }, async (_, mac) => ({
     mac,
     ...(await desk.history(mac)),
   }))
-  route('GET', '/diff', { right: 'read', summary: 'What differs between two versions', query: versions }, (c, mac) => {
+  route('GET', '/diff', { right: 'read', summary: 'What differs between two versions', query: versions, answer: overlayDiff }, (c, mac) => {
     const { from = 'booted', to = 'current' } = c.req.query()
     return desk.diff(mac, parseVersion(from), parseVersion(to))
   })
   route(
     'GET',
     '/archive',
-    { right: 'admin', summary: 'The overlay itself, a .tar.gz', query: z.object({ secrets: z.enum(['true', 'false']).optional() }) },
+    {
+      right: 'admin',
+      summary: 'The overlay itself, a .tar.gz',
+      query: z.object({ secrets: z.enum(['true', 'false']).optional() }),
+      type: 'application/gzip',
+    },
     async (c, mac) => sendArchive(await desk.render(mac, c.req.query('secrets') === 'true'), mac, c.req.method === 'HEAD'),
   )
-  route('POST', '/rollback', { right: 'operate', summary: 'Go back to an earlier version', query: rollbackQuery }, (c, mac, by) => {
-    const { to, dryRun } = c.req.query()
-    return desk.rollback(mac, to === undefined ? undefined : parseNumber(to), by, dryRun === 'true')
-  })
-  route('POST', '/release', { right: 'operate', summary: 'Let a held version go' }, async (_, mac, by) => ({
+  route(
+    'POST',
+    '/rollback',
+    { right: 'operate', summary: 'Go back to an earlier version', query: rollbackQuery, answer: rollbackShape },
+    (c, mac, by) => {
+      const { to, dryRun } = c.req.query()
+      return desk.rollback(mac, to === undefined ? undefined : parseNumber(to), by, dryRun === 'true')
+    },
+  )
+  route('POST', '/release', { right: 'operate', summary: 'Let a held version go', answer: releasedShape }, async (_, mac, by) => ({
     mac,
     released: await desk.release(mac, by),
   }))

@@ -19,8 +19,14 @@ export type Route<B extends z.ZodType = z.ZodType> = {
   readonly query?: z.ZodObject
   /** What the body must be. Absent: no body is read. */
   readonly body?: B
+  /** A body that may be left out and that the handler reads itself; here for the document. */
+  readonly accepts?: z.ZodType
   /** What a 200 holds. */
   readonly answer?: z.ZodType
+  /** The media type of an answer that is no JSON. */
+  readonly type?: string
+  /** Is it also told live, as server-sent events? */
+  readonly isLive?: boolean
   /** 200 unless it is another. */
   readonly status?: number
 }
@@ -132,7 +138,9 @@ export function describeRoutes(routes: readonly Route[], version: string): objec
   }
 }
 
-function describeRoute({ method, path, right, summary, query, body, answer, status = answer ? 200 : 204 }: Route): object {
+function describeRoute(route: Route): object {
+  const { method, path, right, summary, query, body, accepts = body, answer, type } = route
+  const { status = answer || type ? 200 : 204 } = route
   const names = [...path.matchAll(/:([a-z]+)/gi)].map(([, name = '']) => name)
   const problem = (description: string) => ({
     description,
@@ -146,14 +154,25 @@ function describeRoute({ method, path, right, summary, query, body, answer, stat
       ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
       ...Object.entries(query?.shape ?? {}).map(([name, schema]) => ({ name, in: 'query', schema: toSchema(schema as z.ZodType, 'input') })),
     ],
-    ...(body && { requestBody: { required: true, content: { 'application/json': { schema: toSchema(body, 'input') } } } }),
+    ...(accepts && { requestBody: { required: body !== undefined, content: { 'application/json': { schema: toSchema(accepts, 'input') } } } }),
     responses: {
-      [status]: answer ? { description: 'done', content: { 'application/json': { schema: toSchema(answer, 'output') } } } : { description: 'done' },
+      [status]: { description: 'done', ...(status !== 204 && { content: describeAnswer(route) }) },
       401: problem('no token, or a wrong one'),
       403: problem('a token with a lower role'),
       ...(names.length && { 404: problem('there is none') }),
-      ...(body && { 400: problem('the body is wrong; the detail says where'), 409: problem('it is in use, or taken') }),
+      ...((accepts || query) && { 400: problem('the body or the query is wrong; the detail says where') }),
+      ...(accepts && { 409: problem('it is in use, or taken') }),
+      default: problem('refused; the code says why'),
     },
+  }
+}
+
+function describeAnswer({ answer, type, isLive }: Route): object {
+  const text = { schema: { type: 'string' } }
+  return {
+    ...(answer && { 'application/json': { schema: toSchema(answer, 'output') } }),
+    ...(type && { [type]: {} }),
+    ...(isLive && { 'text/event-stream': text }),
   }
 }
 
