@@ -43,8 +43,7 @@ export function checkAnswers(plan: GatePlan, ask: ScriptAsk, scripts: Scripts): 
 /** One line of any printable text: for templates whose values may hold blanks, `$` and quotes. */
 function text(value: unknown): Printed {
   const told = typeof value === 'boolean' || typeof value === 'number' ? String(value) : value
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: a value must not begin a line of its own
-  if (typeof told === 'string' && !/[\u0000-\u001f\u007f\u2028\u2029]/.test(told)) return literal(told)
+  if (typeof told === 'string' && !/[\p{Cc}\u2028\u2029]/u.test(told)) return literal(told)
   throw new InputError('answer-value', told === undefined ? 'there is no such value' : 'a value must be one line of text')
 }
 

@@ -55,6 +55,7 @@ describe('menus by hand', () => {
     ])
   })
 
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: iPXE's own marker
   const base = '#!ipxe\n:top\nitem a A\nchoose x && goto ${x}\n'
   it.each<[string, string, RegExp[]]>([
     ['an item without label', `${base}goto top\n`, [/^error item-label: menu\.ipxe:3: item a has no label/]],
