@@ -26,6 +26,10 @@ export type ManageDeps = {
 const patchSchema = z.record(z.string(), z.unknown())
 /** Checked in full, nothing written: the answer is the files as they would be. */
 const dryRun = z.object({ dryRun: z.enum(['true', 'false']).optional() })
+const previewShape = z.object({
+  dryRun: z.literal(true),
+  files: z.array(z.object({ file: z.string(), before: z.string().optional(), after: z.string().optional() })),
+})
 const stationName = z.string().max(64)
 
 const nextSchema = z.strictObject({
@@ -104,6 +108,7 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
       query: dryRun,
       body: z.looseObject({ name: nameSchema }),
       answer,
+      preview: previewShape,
       status: 201,
     },
     ({ c, body: { name, ...value }, by }) => changed(c, { kind, name, action: 'create', value }, by),
@@ -114,8 +119,10 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
       path,
       right: 'admin',
       summary: `Change keys of a ${one} (JSON merge patch); comments of its file stay`,
+      query: dryRun,
       body: patchSchema,
       answer,
+      preview: previewShape,
     },
     ({ c, body, by, part }) => changed(c, { kind, name: nameOf(part), action: 'change', patch: body }, by),
   )
@@ -125,12 +132,14 @@ function addRecordRoutes(add: Add, deps: ManageDeps, kind: RecordKind): void {
       path: `${path}/rename`,
       right: 'admin',
       summary: `Give a ${one} another name`,
+      query: dryRun,
       body: z.strictObject({ to: nameSchema }),
       answer,
+      preview: previewShape,
     },
     ({ c, body, by, part }) => changed(c, { kind, name: nameOf(part), action: 'rename', to: body.to }, by, body.to),
   )
-  add({ method: 'DELETE', path, right: 'admin', summary: `Remove a ${one}`, query: dryRun }, ({ c, by, part }) =>
+  add({ method: 'DELETE', path, right: 'admin', summary: `Remove a ${one}`, query: dryRun, preview: previewShape }, ({ c, by, part }) =>
     changed(c, { kind, name: nameOf(part), action: 'remove' }, by),
   )
   add(

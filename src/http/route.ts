@@ -23,6 +23,8 @@ export type Route<B extends z.ZodType = z.ZodType> = {
   readonly accepts?: z.ZodType
   /** What a 200 holds. */
   readonly answer?: z.ZodType
+  /** What is answered with 200 to `?dryRun=true`, where that is not the same. */
+  readonly preview?: z.ZodType
   /** The media type of an answer that is no JSON. */
   readonly type?: string
   /** Is it also told live, as server-sent events? */
@@ -156,6 +158,7 @@ function describeRoute(route: Route): object {
     ],
     ...(accepts && { requestBody: { required: body !== undefined, content: { 'application/json': { schema: toSchema(accepts, 'input') } } } }),
     responses: {
+      ...(route.preview && { 200: { description: 'with dryRun: what would be done', content: jsonOf(route.preview) } }),
       [status]: { description: 'done', ...(status !== 204 && { content: describeAnswer(route) }) },
       401: problem('no token, or a wrong one'),
       403: problem('a token with a lower role'),
@@ -167,10 +170,12 @@ function describeRoute(route: Route): object {
   }
 }
 
-function describeAnswer({ answer, type, isLive }: Route): object {
+const jsonOf = (schema: z.ZodType): object => ({ 'application/json': { schema: toSchema(schema, 'output') } })
+
+function describeAnswer({ answer, preview, status = 200, type, isLive }: Route): object {
   const text = { schema: { type: 'string' } }
   return {
-    ...(answer && { 'application/json': { schema: toSchema(answer, 'output') } }),
+    ...(answer && jsonOf(preview && status === 200 ? z.union([answer, preview]) : answer)),
     ...(type && { [type]: {} }),
     ...(isLive && { 'text/event-stream': text }),
   }
