@@ -4,7 +4,7 @@ import { parseDuration } from '../boot/duration.ts'
 import { InputError } from '../boot/error.ts'
 import type { Context } from './context.ts'
 import { type ManageCall, withManager } from './local-api.ts'
-import { formatTable, say, sayJson } from './output.ts'
+import { exitCodes, formatTable, say, sayJson } from './output.ts'
 
 type Options = {
   profile?: string
@@ -16,6 +16,7 @@ type Options = {
   fallback?: string
   list?: boolean
   clear?: boolean
+  now?: boolean
   dryRun?: boolean
 }
 type Order = {
@@ -38,12 +39,13 @@ export function addBootCommand(program: Command, context: () => Context): void {
     .addOption(new Option('--attempts <n>', 'boots that may begin without a call-back').argParser(parseCount))
     .option('--for <time>', 'for no longer than this: 90m, 2h, 1d', '1d')
     .option('--fallback <name>', 'what they boot once the order has failed (default: their usual profile)')
+    .option('--now', 'and restart them at once: boot from the network next, then a power cycle, by the key power of their records')
     .option('--list', 'all orders')
     .option('--clear', 'take the orders of these stations away')
     .option('-n, --dry-run', 'check the order, give none')
     .addHelpText(
       'after',
-      '\nExamples:\n  bivouac boot kiosk-1 --profile rescue --once\n  bivouac boot bench-1 bench-2 --profile install --fallback local --attempts 2\n  bivouac boot --list\n  bivouac boot kiosk-1 --clear\n\nAn installer calls back as its last step: wget -O- --post-data done http://SERVER/up/MAC',
+      '\nExamples:\n  bivouac boot kiosk-1 --profile rescue --once\n  bivouac boot bench-1 bench-2 --profile install --fallback local --attempts 2\n  bivouac boot kiosk-1 --profile rescue --now\n  bivouac boot --list\n  bivouac boot kiosk-1 --clear\n\nAn installer calls back as its last step: wget -O- --post-data done http://SERVER/up/MAC',
     )
     .action((stations: string[], options: Options) => run(context(), stations, options))
 }
@@ -74,8 +76,31 @@ async function order(context: Context, call: ManageCall, stations: readonly stri
     ...(fallback !== undefined && { fallback }),
   }
   const orders = await call<Order[]>('POST', `/api/v1/next${options.dryRun ? '?dryRun=true' : ''}`, body)
-  if (context.json) return sayJson(orders)
+  const restarts = options.now ? await restart(context, orders, options.dryRun === true) : undefined
+  if (context.json) return sayJson(restarts ? { orders, restarts } : orders)
   for (const one of orders) say(`${options.dryRun ? 'would order: ' : ''}${one.station ?? one.mac}: ${one.text}`)
+  for (const { station, error } of restarts ?? []) say(`${station}: ${error ?? (options.dryRun ? 'would be restarted' : 'restarted')}`)
+}
+
+type Restart = { readonly station: string; readonly error: string | null }
+
+/** The order stands whatever comes of this: a station that cannot be switched is told, and boots it when somebody restarts it. */
+async function restart(context: Context, orders: readonly Order[], isDryRun: boolean): Promise<Restart[]> {
+  const unknown = orders.flatMap(({ station, mac }) => (station === null ? [{ station: mac, error: sayUnswitched('it has no record') }] : []))
+  const stations = [...new Set(orders.flatMap(({ station }) => station ?? []))]
+  if (isDryRun || !stations.length) return markFailed([...stations.map((station) => ({ station, error: null })), ...unknown])
+  const results = await context
+    .api()
+    .post<Restart[]>('/api/v1/power', { stations, action: 'cycle', bootFrom: 'network' })
+    .catch((error: Error) => stations.map((station) => ({ station, error: error.message })))
+  return markFailed([...results.map(({ station, error }) => ({ station, error: error === null ? null : sayUnswitched(error) })), ...unknown])
+}
+
+const sayUnswitched = (why: string): string => `not restarted: ${why}; the order stands, restart it by hand`
+
+function markFailed(restarts: readonly Restart[]): Restart[] {
+  if (restarts.some(({ error }) => error !== null)) process.exitCode = exitCodes.failed
+  return [...restarts]
 }
 
 async function clear(context: Context, call: ManageCall, stations: readonly string[]): Promise<void> {
