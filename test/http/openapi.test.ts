@@ -1,10 +1,9 @@
 // The document of the operator API against a whole server on loopback: valid, complete, and true of each route's role, answers and refusals.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { z } from 'zod'
 import { loadConfig } from '../../src/config.ts'
 import type { AppDeps } from '../../src/http/deps.ts'
