@@ -7,6 +7,7 @@ import type { Mac } from '../boot/address.ts'
 import { InputError, OutsideError } from '../boot/error.ts'
 import type { Blob, Blobs } from './blob.ts'
 import { diffOverlays, type OverlayDiff } from './diff.ts'
+import { givenBefore } from './given.ts'
 import type { History } from './history.ts'
 import type { OverlayVersion } from './history-entry.ts'
 import { findArchive, placeArchive } from './place-archive.ts'
@@ -37,7 +38,7 @@ export type Accepted = {
 export type AcceptOptions = {
   readonly depot: string
   readonly blobs: Blobs
-  readonly history: Pick<History, 'append' | 'release'>
+  readonly history: Pick<History, 'append' | 'release' | 'list'>
   readonly maxBytes: number
 }
 
@@ -60,9 +61,12 @@ export function createAccept({ depot, blobs, history, maxBytes }: AcceptOptions)
     })
     const said = { digest: blob.digest, sizeBytes: blob.sizeBytes, report, ...(diff && { diff }) }
     if (isDryRun) return said
-    if (before) await history.append({ mac, kind: 'found', who: 'bivouac', source: { file: join(depot, before) } })
+    // A station sends back the secrets that it was given.
+    const { isSecret, paths } = await givenBefore(history, [mac])
+    const secrets = { ...(isSecret && { isSecret }), ...(paths.size && { secretPaths: [...paths].sort() }) }
+    if (before) await history.append({ mac, kind: 'found', who: 'bivouac', source: { file: join(depot, before) }, ...secrets })
     const path = await placeArchive(depot, mac, blob.path)
-    const version = await history.append({ mac, kind, who, source: { digest: blob.digest }, ...(note !== undefined && { note }) })
+    const version = await history.append({ mac, kind, who, source: { digest: blob.digest }, ...secrets, ...(note !== undefined && { note }) })
     await history.release(mac, who)
     return { ...said, path, version }
   }

@@ -4,13 +4,16 @@ import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { inspectOverlay } from '../alpine/overlay.ts'
 import { isWithin } from '../boot/age.ts'
+import type { Mac } from '../boot/address.ts'
 import { BivouacError, MissingError, OutsideError } from '../boot/error.ts'
 import { identityOf } from '../store/version.ts'
 import type { Blobs } from './blob.ts'
 import type { ComposeAsk, Composed, Composer } from './composition.ts'
+import { type Given, givenBefore, nothingGiven } from './given.ts'
 import type { History } from './history.ts'
 import { createKept, type KeptComposition } from './kept.ts'
 import { type Laid, layArchive, layLayer, startLaying } from './lay.ts'
+import type { Member } from './member.ts'
 import { packTree } from './pack.ts'
 import { renderMember } from './render.ts'
 import { openSecrets } from './secret.ts'
@@ -25,8 +28,8 @@ export type ComposerOptions = {
   readonly packagesRoot: string
   readonly settings: { readonly archive: 'first' | 'last'; readonly report: boolean }
   readonly blobs: Blobs
-  /** For pinned versions; without it there are none. */
-  readonly history?: Pick<History, 'pinOf'>
+  /** For pinned versions, and for what a station was given before; without it there is none. */
+  readonly history?: Pick<History, 'pinOf' | 'list'>
   readonly now: () => number
   /** How long a look at the layers is believed, at least; of layers that take long to look at, up to a second. */
   readonly revalidateMs?: number
@@ -94,11 +97,12 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
   /** What was looked at is what is read, or `layer-changed` is thrown: so the fingerprint of the look is that of the outcome. */
   async function findOrMake(key: string, facts: string, ask: ComposeAsk): Promise<Composed | undefined> {
     const read = await sources.read(ask)
-    const fingerprint = fingerprintOf(facts, read)
+    const given = ask.archive && history ? await givenBefore(history, ownMacs(ask.mac, ask.station)) : nothingGiven
+    const fingerprint = fingerprintOf(facts, read, given)
     const before = inMemory.get(key) ?? (await kept.read(key))
     const found = before?.fingerprint === fingerprint && read.isSettled ? await locate(before) : undefined
     if (found) return found
-    const made = { ...(await make(ask, read)), fingerprint }
+    const made = { ...(await make(ask, read, given)), fingerprint }
     if (read.isSettled) await remember(key, made)
     const composed = await locate(made)
     if (composed) onComposed?.(composed)
@@ -112,7 +116,7 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
     if (inMemory.size > maxRecent) inMemory.delete(inMemory.keys().next().value as string)
   }
 
-  async function make(ask: ComposeAsk, read: Sources): Promise<Omit<KeptComposition, 'fingerprint'>> {
+  async function make(ask: ComposeAsk, read: Sources, given: Given): Promise<Omit<KeptComposition, 'fingerprint'>> {
     const { laid, layers } = await lay(ask, read)
     const { station, release } = ask
     const packed = packTree(laid.tree, {
@@ -121,10 +125,13 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
       profile: ask.profile.name,
     })
     const { digest, path, sizeBytes } = await blobs.put(packed.stream)
-    const secretPaths = [...laid.tree].flatMap(([file, member]) => (member.isSecret ? file : [])).sort()
+    // The archive brings back what the station was once given, also where no layer brings that any more.
+    const isSecretFile = (file: string, { kind, isSecret }: Member): boolean => isSecret === true || (kind === 'file' && given.paths.has(file))
+    const secretPaths = [...laid.tree].flatMap(([file, member]) => (isSecretFile(file, member) ? file : [])).sort()
+    const isSecret = secretPaths.length > 0 || given.isSecret
     const report = await inspectOverlay(path)
     await blobs.describe(digest, { contentId: packed.contentId(), layers, origins: originsOf(laid) })
-    return { digest, contentId: packed.contentId(), sizeBytes, report, layers, isSecret: secretPaths.length > 0, secretPaths, notes: laid.notes }
+    return { digest, contentId: packed.contentId(), sizeBytes, report, layers, isSecret, secretPaths, notes: laid.notes }
   }
 
   async function lay(ask: ComposeAsk, read: Sources): Promise<{ laid: Laid; layers: readonly string[] }> {
@@ -152,7 +159,7 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
   }
 
   async function findPinned({ mac, station, archive: _, ...rest }: ComposeAsk): Promise<Composed | undefined> {
-    for (const own of new Set([...(mac ? [mac] : []), ...(station?.macs ?? [])])) {
+    for (const own of ownMacs(mac, station)) {
       const pin = await history?.pinOf(own)
       if (!pin) continue
       const { digest, sizeBytes, version, isSecret = false, secretPaths = [] } = pin.version
@@ -167,9 +174,9 @@ export function createComposer(options: ComposerOptions): Composer & { readonly 
     return undefined
   }
 
-  const fingerprintOf = (facts: string, { fingerprint }: Sources): string =>
+  const fingerprintOf = (facts: string, { fingerprint }: Sources, { isSecret, paths }: Given): string =>
     createHash('sha256')
-      .update(JSON.stringify([format, settings, facts, fingerprint]))
+      .update(JSON.stringify([format, settings, facts, fingerprint, ...(isSecret ? [[...paths].sort()] : [])]))
       .digest('hex')
 
   /** What was answered a while ago may still be on its way to a station. */
@@ -199,6 +206,8 @@ function normalize({ mac, station, ...rest }: ComposeAsk): ComposeAsk {
   const own = station?.macs[0] ?? mac
   return { ...rest, ...(own && { mac: own }), ...(station && { station }) }
 }
+
+const ownMacs = (mac: Mac | undefined, station: ComposeAsk['station']): ReadonlySet<Mac> => new Set([...(mac ? [mac] : []), ...(station?.macs ?? [])])
 
 const keyOf = ({ mac, station, profile }: ComposeAsk): string => `${station ? `station ${station.name}` : `mac ${mac ?? ''}`} ${profile.name}`
 

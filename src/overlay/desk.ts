@@ -11,6 +11,7 @@ import { InputError, MissingError } from '../boot/error.ts'
 import type { StationBoot } from './boot-of.ts'
 import type { createKnownPackages } from './known-package.ts'
 import { diffOverlays, type DiffSide, formatMode, type OverlayDiff } from './diff.ts'
+import { givenBefore } from './given.ts'
 import type { RollbackOutcome } from './history.ts'
 import type { HistoryState, OverlayVersion } from './history-entry.ts'
 import { lintOverlay } from './lint.ts'
@@ -165,7 +166,10 @@ export function createDesk({ depot, overlays, findOverlay, findBoot, knownPackag
 
   async function diff(mac: Mac, from: VersionName, to: VersionName) {
     const [before, after] = [await sideOf(mac, from), await sideOf(mac, to)]
-    return { from: before.label, to: after.label, ...(await diffOverlays(before, after)) }
+    // What a station saved has the secrets that it was given, whatever their mode.
+    const { paths } = await givenBefore(history, [mac])
+    const [old, young] = [before, after].map(({ path, secretPaths = [] }) => ({ path, secretPaths: [...secretPaths, ...paths] }))
+    return { from: before.label, to: after.label, ...(await diffOverlays(old, young)) }
   }
 
   return {

@@ -5,6 +5,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
+import type { Mac } from '../../src/boot/address.ts'
 import { BivouacError } from '../../src/boot/error.ts'
 import { readArchive } from '../../src/overlay/archive.ts'
 import { identityOf } from '../../src/store/version.ts'
@@ -298,6 +299,19 @@ describe('secrets', () => {
       archive: await archive(rig, [...overlayMembers('saved'), { kind: 'file', path: 'etc/vpn.key', bytes: bytes('shared-vpn\n') }]),
     })
     expect(composed).toMatchObject({ isSecret: true, secretPaths: ['etc/vpn.key'] })
+  })
+
+  it('stay secret in that archive also when no layer brings them any more', async () => {
+    const rig = await createRig()
+    await rig.lay({ 'secrets/wifi': 'shared-psk\n', 'overlays/base/layer.yaml': 'files: { etc/wifi.conf: { secret: wifi, mode: "0644" } }\n' })
+    const given = await rig.make()
+    const { digest, isSecret, secretPaths } = given
+    await rig.history.append({ mac: station().macs[0] as Mac, kind: 'composed', who: 'bivouac', source: { digest }, isSecret, secretPaths })
+    const sent = await archive(rig, [...overlayMembers('saved'), { kind: 'file', path: 'etc/wifi.conf', bytes: bytes('shared-psk\n') }])
+    await rig.lay({ 'overlays/base/layer.yaml': 'root: locked\n' })
+    expect(await rig.make({ archive: sent })).toMatchObject({ isSecret: true, secretPaths: ['etc/wifi.conf'] })
+    // Without what it sent there is nothing secret left.
+    expect(await rig.make()).toMatchObject({ isSecret: false, secretPaths: [] })
   })
 
   it('that are not there, or lead out, are refused by name', async () => {

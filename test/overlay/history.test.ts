@@ -4,6 +4,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { writeTar } from '../../src/alpine/tar-write.ts'
 import { createBlobs } from '../../src/overlay/blob.ts'
+import { createDesk } from '../../src/overlay/desk.ts'
 import { createHistory } from '../../src/overlay/history.ts'
 import { chooseKept, linesOf, type OverlayVersion, readHistory } from '../../src/overlay/history-entry.ts'
 import { goodOverlay, overlayMembers } from '../support/overlay.ts'
@@ -202,6 +203,20 @@ describe('an overlay that is saved', () => {
     expect(await readFile(join(rig.depot, place))).toEqual(Buffer.from(goodOverlay('saved')))
     // What stood there by hand is kept too.
     expect((await rig.history.list(own)).versions.map(({ kind }) => kind)).toEqual(['found', 'saved'])
+  })
+
+  it('holds the secrets that the station was given before, whatever their mode', async () => {
+    const rig = await createRig()
+    const about = { isSecret: true, secretPaths: ['etc/wifi.conf'] }
+    await rig.history.append({ mac: own, kind: 'composed', who: 'bivouac', source: { file: await upload(rig, goodOverlay('given')) }, ...about })
+    const accepted = await rig.accept({ mac: own, who: '10.9.0.7', file: await upload(rig, goodOverlay('saved')) })
+    expect(accepted.version).toMatchObject({ kind: 'saved', ...about })
+    const desk = createDesk({ depot: rig.depot, overlays: rig, findOverlay: () => ({ missing: 'not asked' }), findBoot: () => ({ sshKeys: false, repositories: [] }) })
+    const psk = gzipSync(writeTar([...overlayMembers('later'), { kind: 'file', path: 'etc/wifi.conf', bytes: Buffer.from('psk=horse\n') }]))
+    await rig.accept({ mac: own, who: '10.9.0.7', file: await upload(rig, psk) })
+    const diff = await desk.diff(own, 2, 3)
+    expect(diff.files).toContainEqual(expect.objectContaining({ path: 'etc/wifi.conf', change: 'added', isMasked: true }))
+    expect(JSON.stringify(diff)).not.toContain('horse')
   })
 
   it('is compared and not taken on trial', async () => {
