@@ -5,7 +5,7 @@ import { scanOverlay } from '../alpine/overlay.ts'
 import type { TarEntry } from '../alpine/tar.ts'
 import { bytesOf } from './member.ts'
 import { selfPath } from './pack.ts'
-import { diffTexts } from './text-diff.ts'
+import { diffTexts, type Pairs, startPairs } from './text-diff.ts'
 
 /** An archive to compare. `secretPaths` are never shown. */
 export type DiffSide = { readonly path: string; readonly secretPaths?: readonly string[] }
@@ -30,6 +30,9 @@ export type OverlayDiff = {
 }
 
 const textMax = 64 * 1024
+/** Of one archive so much text is held, and shown where it differs; of what comes after only that it differs. */
+const textsMax = 8 * 1024 * 1024
+const worldPath = 'etc/apk/world'
 const hashedMax = 32 * 1024 * 1024
 const privateNames =
   /(^|\/)(shadow|gshadow)[^/]*$|ssh_host_[^/]*_key$|\.(key|pem|p12)$|(^|\/)(wireguard|wpa_supplicant|ssl\/private)(\/|$)|\.rsa$|id_(rsa|ed25519|ecdsa)$/
@@ -45,9 +48,12 @@ export async function diffOverlays(before: DiffSide | undefined, after: DiffSide
 async function readSide({ path, secretPaths = [] }: DiffSide): Promise<Map<string, Seen>> {
   const secrets = new Set(secretPaths)
   const seen = new Map<string, Seen>()
+  let textsLeft = textsMax
+  const shorten = ({ text, ...one }: Seen, name: string): Seen =>
+    text !== undefined && (name === worldPath || (textsLeft -= text.length) >= 0) ? { ...one, text } : one
   await scanOverlay(path, {
     keepBytes: ({ sizeBytes }) => Math.min(sizeBytes, hashedMax),
-    onEntry: (entry, name, body) => seen.set(name, look(entry, name, name === selfPath ? withoutId(body) : body, secrets)),
+    onEntry: (entry, name, body) => seen.set(name, shorten(look(entry, name, name === selfPath ? withoutId(body) : body, secrets), name)),
   })
   return seen
 }
@@ -87,13 +93,14 @@ export function formatMode(kind: TarEntry['kind'] | 'link', mode: number): strin
 
 function compareSides(old: Map<string, Seen>, young: Map<string, Seen>): OverlayDiff {
   const paths = [...new Set([...old.keys(), ...young.keys()])].sort()
+  const pairs = startPairs()
   const files = paths.flatMap((path): FileChange[] => {
     const [before, after] = [old.get(path), young.get(path)]
-    if (before && after) return before.line === after.line && before.digest === after.digest ? [] : [changeOf(path, before, after)]
+    if (before && after) return before.line === after.line && before.digest === after.digest ? [] : [changeOf(path, before, after, pairs)]
     const one = (before ?? after) as Seen
-    return one.kind === 'directory' ? [] : [changeOf(path, before, after)]
+    return one.kind === 'directory' ? [] : [changeOf(path, before, after, pairs)]
   })
-  const lines = (side: Map<string, Seen>): string[] => (side.get('etc/apk/world')?.text ?? '').split(/\s+/).filter(Boolean)
+  const lines = (side: Map<string, Seen>): string[] => (side.get(worldPath)?.text ?? '').split(/\s+/).filter(Boolean)
   const services = (side: Map<string, Seen>): string[] =>
     [...side].flatMap(([path, { kind }]) => (kind === 'directory' ? [] : (/^etc\/runlevels\/([^/]+\/[^/]+)$/.exec(path)?.[1] ?? [])))
   return {
@@ -104,9 +111,9 @@ function compareSides(old: Map<string, Seen>, young: Map<string, Seen>): Overlay
   }
 }
 
-function changeOf(path: string, before: Seen | undefined, after: Seen | undefined): FileChange {
+function changeOf(path: string, before: Seen | undefined, after: Seen | undefined, pairs: Pairs): FileChange {
   const isMasked = before?.isPrivate === true || after?.isPrivate === true
-  const text = isMasked ? undefined : textOf(before, after)
+  const text = isMasked ? undefined : textOf(before, after, pairs)
   return {
     path,
     change: !before ? 'added' : !after ? 'removed' : 'changed',
@@ -118,12 +125,12 @@ function changeOf(path: string, before: Seen | undefined, after: Seen | undefine
 }
 
 /** A file that is not there on one side counts as empty; a file whose text is not shown has none. */
-function textOf(before: Seen | undefined, after: Seen | undefined): string | undefined {
+function textOf(before: Seen | undefined, after: Seen | undefined, pairs: Pairs): string | undefined {
   if ([before, after].some((one) => one && one.text === undefined)) return undefined
-  return diffTexts(before?.text ?? '', after?.text ?? '')
+  return diffTexts(before?.text ?? '', after?.text ?? '', pairs)
 }
 
-const compareLists = (old: readonly string[], young: readonly string[]): ListChange => ({
-  added: young.filter((one) => !old.includes(one)).sort(),
-  removed: old.filter((one) => !young.includes(one)).sort(),
-})
+function compareLists(old: readonly string[], young: readonly string[]): ListChange {
+  const [before, after] = [new Set(old), new Set(young)]
+  return { added: young.filter((one) => !before.has(one)).sort(), removed: old.filter((one) => !after.has(one)).sort() }
+}

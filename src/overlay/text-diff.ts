@@ -1,20 +1,22 @@
 // The difference of two texts as people read it: a unified diff. Bounded in lines; pure. Used by diff.
 
 const contextLines = 3
-/** Beyond this many pairs of lines the texts count as wholly different. */
-const maxPairs = 4_000_000
+/** Pairs of lines that may still be compared, in all texts that share it; beyond them texts count as wholly different. */
+export type Pairs = { left: number }
+/** As many as are compared in a twentieth of a second. */
+export const startPairs = (): Pairs => ({ left: 4_000_000 })
 
 type Step = { readonly sign: ' ' | '-' | '+'; readonly line: string }
 
 /** Hunks of a unified diff, without the two head lines; empty when the texts are equal. */
-export function diffTexts(before: string, after: string): string {
-  return formatHunks(compareLines(linesOf(before), linesOf(after)))
+export function diffTexts(before: string, after: string, pairs = startPairs()): string {
+  return formatHunks(compareLines(linesOf(before), linesOf(after), pairs))
 }
 
 const linesOf = (text: string): string[] => (text === '' ? [] : text.replace(/\n$/, '').split('\n'))
 
 /** Keeps the longest common run of lines in order (dynamic programming on what is left between equal ends). */
-function compareLines(before: readonly string[], after: readonly string[]): Step[] {
+function compareLines(before: readonly string[], after: readonly string[], pairs: Pairs): Step[] {
   let start = 0
   while (start < before.length && start < after.length && before[start] === after[start]) start++
   let [beforeEnd, afterEnd] = [before.length, after.length]
@@ -23,14 +25,14 @@ function compareLines(before: readonly string[], after: readonly string[]): Step
     afterEnd--
   }
   const same = (lines: readonly string[]): Step[] => lines.map((line) => ({ sign: ' ', line }))
-  const middle = align(before.slice(start, beforeEnd), after.slice(start, afterEnd))
+  const middle = align(before.slice(start, beforeEnd), after.slice(start, afterEnd), pairs)
   return [...same(before.slice(0, start)), ...middle, ...same(before.slice(beforeEnd))]
 }
 
-function align(before: readonly string[], after: readonly string[]): Step[] {
+function align(before: readonly string[], after: readonly string[], pairs: Pairs): Step[] {
   const width = after.length + 1
-  if (before.length * width > maxPairs)
-    return [...before.map((line) => ({ sign: '-' as const, line })), ...after.map((line) => ({ sign: '+' as const, line }))]
+  pairs.left -= before.length * width
+  if (pairs.left < 0) return [...before.map((line) => ({ sign: '-' as const, line })), ...after.map((line) => ({ sign: '+' as const, line }))]
   const best = new Uint32Array((before.length + 1) * width)
   for (let at = before.length - 1; at >= 0; at--)
     for (let to = after.length - 1; to >= 0; to--) {

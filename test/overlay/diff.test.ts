@@ -42,6 +42,25 @@ describe('two overlays', () => {
     })
   })
 
+  it('of many services and many long texts are compared in a moment, and every change is told', async () => {
+    const many = (level: string): TarMember[] => Array.from({ length: 40_000 }, (_, at) => link(`etc/runlevels/${level}/s${at}`, '/x'))
+    const text = (letter: string): string => Array.from({ length: 1900 }, (_, at) => `${letter}${at}`).join('\n')
+    const texts = (letter: string): TarMember[] => Array.from({ length: 300 }, (_, at) => file(`etc/t${at}`, text(letter)))
+    const started = performance.now()
+    const diff = await compare([...many('a'), ...texts('a')], [...many('b'), ...texts('b')])
+    // Each pair of lines and each pair of services compared with one another took half a minute.
+    expect(performance.now() - started).toBeLessThan(15_000)
+    expect([diff.services.added.length, diff.services.removed.length, diff.files.length]).toEqual([40_000, 40_000, 80_300])
+    expect(diff.files.filter(({ change, text }) => change === 'changed' && text?.includes('-a1899\n') && text.includes('+b1899\n'))).toHaveLength(300)
+  }, 60_000)
+
+  it('hold so much text and no more, and the packages all the same', async () => {
+    const texts = (letter: string): TarMember[] => Array.from({ length: 200 }, (_, at) => file(`etc/t${at}`, letter.repeat(60_000)))
+    const diff = await compare([...texts('a'), file('etc/apk/world', 'a\n')], [...texts('b'), file('etc/apk/world', 'b\n')])
+    const shown = diff.files.filter(({ text }) => text !== undefined)
+    expect([diff.files.length, shown.length, diff.packages]).toEqual([201, 140, { added: ['b'], removed: ['a'] }])
+  })
+
   it('are the same when they are', async () => {
     const members = [file('etc/a', 'x'), link('etc/b', 'a')]
     expect(await compare(members, members)).toMatchObject({ isSame: true, files: [] })

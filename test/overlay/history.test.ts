@@ -211,7 +211,12 @@ describe('an overlay that is saved', () => {
     await rig.history.append({ mac: own, kind: 'composed', who: 'bivouac', source: { file: await upload(rig, goodOverlay('given')) }, ...about })
     const accepted = await rig.accept({ mac: own, who: '10.9.0.7', file: await upload(rig, goodOverlay('saved')) })
     expect(accepted.version).toMatchObject({ kind: 'saved', ...about })
-    const desk = createDesk({ depot: rig.depot, overlays: rig, findOverlay: () => ({ missing: 'not asked' }), findBoot: () => ({ sshKeys: false, repositories: [] }) })
+    const desk = createDesk({
+      depot: rig.depot,
+      overlays: rig,
+      findOverlay: () => ({ missing: 'not asked' }),
+      findBoot: () => ({ sshKeys: false, repositories: [] }),
+    })
     const psk = gzipSync(writeTar([...overlayMembers('later'), { kind: 'file', path: 'etc/wifi.conf', bytes: Buffer.from('psk=horse\n') }]))
     await rig.accept({ mac: own, who: '10.9.0.7', file: await upload(rig, psk) })
     const diff = await desk.diff(own, 2, 3)
