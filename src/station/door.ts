@@ -200,6 +200,8 @@ export function createDoor(options: DoorOptions): Door {
 
   function openFile(visit: Visit, path: string, named?: Mac): Maybe<Opened> {
     if (/^configs\/.+\.gz$/i.test(path)) return overlays.openByPath(visit, path)
+    // Copies and archives with other endings hold the same as the overlays beside them.
+    if (overlayAccess === 'ticket' && /^configs\//i.test(path)) throw new MissingError('overlay-refused', 'its path alone opens nothing')
     const addition = options.additions?.locate(path)
     if (addition !== undefined) return onward(files.openOutside(addition), (content) => opened(visit, content, undefined))
     const loaderName = isLoaderName(path) ? path.replace(/^ipxe\//, '') : undefined

@@ -325,9 +325,10 @@ it('what a station saved that had secrets is not given by itself either', async 
 
 it('under access: ticket no archive is had by its path, and no gpxe-script names one', async () => {
   const { room } = createStage({ stations: [], profiles: [{ name: 'default', kind: 'alpine' }], door: { overlayAccess: 'ticket' } })
-  for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', `configs/${mac}.tar.gz`]) room.put(path, goodOverlay(path))
-  for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', 'Configs/default.tar.gz', `configs/${mac}.tar.gz`, named])
-    await expect(room.open(path)).rejects.toBeInstanceOf(MissingError)
+  const copies = [`${named}.bak`, 'configs/old.tgz', 'configs/groups/old.tar']
+  for (const path of ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', `configs/${mac}.tar.gz`, ...copies]) room.put(path, goodOverlay(path))
+  const asked = ['configs/default.tar.gz', 'configs/groups/xl.tar.gz', 'Configs/default.tar.gz', `configs/${mac}.tar.gz`, named, ...copies]
+  for (const path of [...asked, `${mac}/configs/old.tgz`]) await expect(room.open(path)).rejects.toBeInstanceOf(MissingError)
   expect(await room.fetch('gpxe-script', { peer: '10.9.0.99' })).not.toContain('apkovl')
 })
 
