@@ -13,6 +13,7 @@ import { openConfiguredNfs, resumeNfs } from './server/nfs.ts'
 import { listMirrorProblems, openPackages, packagesBaseOf } from './server/packages.ts'
 import { openPilot } from './server/pilot.ts'
 import { createRooms, openFiles } from './server/room.ts'
+import { removeUnfinished } from './server/save.ts'
 import { openTftp } from './server/tftp.ts'
 import { openNext, watchForStalls } from './server/watch.ts'
 import { openTicketStore } from './station/ticket-store.ts'
@@ -50,6 +51,7 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const store = await openStore(config.state, { sync: config.dhcp.sync, now: Date.now })
   closers.push(() => store.close())
   const emit = store.events.append
+  await removeUnfinished(config)
   const book = await openRecords({ ...recordOptions(config), emit })
   closers.push(() => book.close())
   const next = openNext(store, book, emit, closers, onFault)

@@ -4,6 +4,7 @@ import type { Ipv4, Mac } from '../boot/address.ts'
 import type { Config } from '../config.ts'
 import type { SaveDeps } from '../http/deps.ts'
 import { createPhases } from '../station/phase.ts'
+import { removeOldDrafts } from '../store/atomic.ts'
 import type { Store } from '../store/port.ts'
 import { ticketLeases } from './lease.ts'
 import type { Rooms } from './room.ts'
@@ -22,8 +23,16 @@ export function openSaving(config: Config, { overlays, scripts, gate, leases, pr
     accept: overlays.accept,
     scripts,
     findCaller,
-    folder: join(config.state, 'uploads'),
+    folder: uploadsOf(config.state),
     maxBytes: config.overlays.saveMegabytes * 1024 * 1024,
     onSaved: gate.forgetOverlay,
   }
 }
+
+/** What a server that was killed left of saved overlays. Uploads are ours alone, for the state is locked; in `configs/` a command may be writing now. */
+export async function removeUnfinished({ depot, state }: Config): Promise<void> {
+  await removeOldDrafts(uploadsOf(state), Number.NEGATIVE_INFINITY, Date.now)
+  await removeOldDrafts(join(depot, 'configs'), 3_600_000, Date.now)
+}
+
+const uploadsOf = (state: string): string => join(state, 'uploads')

@@ -1,6 +1,6 @@
 // Replacing a file whole: a reader, and a machine after a power cut, sees the old bytes or the new ones. Used by every room that writes files.
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, unlink, writeFile } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { OutsideError } from '../boot/error.ts'
 
@@ -43,6 +43,21 @@ export async function writeLoosely(path: string, text: string, mode = 0o600): Pr
 
 /** The name of a temporary file beside `path`: hidden, so that whoever lists the folder passes over it. */
 export const draftPath = (path: string): string => join(dirname(path), `.${basename(path)}.${randomUUID().slice(0, 8)}.tmp`)
+
+/** Removes temporary files that a killed process left, those not written for `olderMs`. Answers how many. Never rejects: what cannot be removed stays. */
+export async function removeOldDrafts(folder: string, olderMs: number, now: () => number): Promise<number> {
+  let removed = 0
+  for (const name of (await readdir(folder).catch(() => [])).filter((one) => /^\..+\.tmp$/.test(one))) {
+    const path = join(folder, name)
+    const found = await stat(path).catch(() => undefined)
+    if (!found?.isFile() || now() - found.mtimeMs < olderMs) continue
+    removed += await unlink(path).then(
+      () => 1,
+      () => 0,
+    )
+  }
+  return removed
+}
 
 /** Renames a synced file over another and syncs the folder, without which a power cut may undo the rename. */
 export async function replaceDurably(draft: string, path: string): Promise<void> {

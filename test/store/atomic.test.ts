@@ -1,8 +1,8 @@
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { OutsideError } from '../../src/boot/error.ts'
-import { writeAtomic } from '../../src/store/atomic.ts'
+import { draftPath, removeOldDrafts, writeAtomic } from '../../src/store/atomic.ts'
 import { makeScratch } from '../support/scratch.ts'
 
 describe('writeAtomic', () => {
@@ -44,4 +44,16 @@ describe('writeAtomic', () => {
     await Promise.all(texts.map((text) => writeAtomic(path, text)))
     expect(texts).toContain(await readFile(path, 'utf8'))
   })
+})
+
+it('drafts that a killed process left are removed when they are old, and nothing else', async () => {
+  const folder = await makeScratch()
+  const [old, young] = [draftPath(join(folder, 'kiosk.tar.gz')), draftPath(join(folder, 'kiosk.tar.gz'))]
+  for (const path of [old, young, join(folder, 'kiosk.tar.gz'), join(folder, '.hidden'), join(folder, 'plain.tmp')]) await writeFile(path, 'x')
+  await mkdir(join(folder, '.folder.tmp'))
+  const { mtimeMs } = await stat(young)
+  await utimes(old, mtimeMs / 1000 - 3600, mtimeMs / 1000 - 3600)
+  expect(await removeOldDrafts(folder, 1_800_000, () => mtimeMs)).toBe(1)
+  expect((await readdir(folder)).toSorted()).toEqual([basename(young), '.folder.tmp', '.hidden', 'kiosk.tar.gz', 'plain.tmp'].toSorted())
+  expect(await removeOldDrafts(join(folder, 'none'), 0, () => mtimeMs)).toBe(0)
 })
