@@ -4,7 +4,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readContents, writeContents } from './contents.ts'
 import { stageFolder } from './fetch.ts'
-import { listPlaces, snapshotFolder } from './place.ts'
+import { listFolder, listPlaces, snapshotFolder } from './place.ts'
 
 export type Pruned = { readonly files: readonly string[]; readonly bytes: number }
 
@@ -16,8 +16,8 @@ export async function pruneMirror(root: string, { olderMs, now, dryRun }: { olde
     const found = await stat(join(root, path)).catch(() => undefined)
     if (!found) return
     files.push(path)
-    bytes += found.size
-    if (!dryRun) await rm(join(root, path), { force: true })
+    bytes += found.isDirectory() ? await sizeOfFolder(join(root, path)) : found.size
+    if (!dryRun) await rm(join(root, path), { force: true, recursive: true })
   }
   for (const { folder } of await listPlaces(root)) {
     if (folder.startsWith(`${snapshotFolder}/`)) continue
@@ -29,11 +29,37 @@ export async function pruneMirror(root: string, { olderMs, now, dryRun }: { olde
       await writeContents(root, folder, { ...contents, old: Object.fromEntries(Object.entries(contents.old).filter(([name]) => !names.has(name))) })
     }
   }
+  for (const path of await listDrafts(root)) {
+    const found = await stat(join(root, path)).catch(() => undefined)
+    if (found && now() - found.mtimeMs >= Math.max(olderMs, leastDraftMs)) await take(path)
+  }
   for (const path of await listStage(root, stageFolder)) {
     const found = await stat(join(root, path)).catch(() => undefined)
     if (found?.isFile() && now() - found.mtimeMs >= olderMs) await take(path)
   }
   return { files, bytes }
+}
+
+/** Nobody writes at one import, snapshot or package for longer without touching it. */
+const leastDraftMs = 6 * 3_600_000
+
+/** What a process that was killed left: `.import.1234abcd.tmp`, `snapshots/.spring.1234abcd.tmp`, a package or an index half written. */
+async function listDrafts(root: string): Promise<string[]> {
+  const places = await listPlaces(root)
+  const folders = new Set(['', snapshotFolder, ...places.map(({ folder }) => folder).filter((folder) => !folder.startsWith(`${snapshotFolder}/`))])
+  const found = await Promise.all(
+    [...folders].map(async (folder) => (await listFolder(join(root, folder))).map(({ name }) => (folder ? `${folder}/${name}` : name))),
+  )
+  return found.flat().filter((path) => /(^|\/)\.[^/]+\.[0-9a-f]{8}\.tmp$/.test(path))
+}
+
+async function sizeOfFolder(path: string): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(path, { recursive: true }).catch(() => [])) {
+    const found = await stat(join(path, name)).catch(() => undefined)
+    if (found?.isFile()) bytes += found.size
+  }
+  return bytes
 }
 
 async function listStage(root: string, folder: string): Promise<string[]> {

@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { needTrustedKeys } from '../../src/mirror/key.ts'
@@ -114,6 +114,23 @@ describe('status and prune', () => {
     expect((await prune(true)).files.toSorted()).toEqual(files)
     expect((await prune(false)).files.toSorted()).toEqual(files)
     expect((await prune(false)).files).toEqual([])
+    expect((await verify(rig)).problems).toEqual([])
+  })
+
+  it('removes what a killed import, snapshot or download left, once it is old', async () => {
+    const rig = await makeRig()
+    await syncPart(whole, rig.options)
+    const left = ['.import.0123abcd.tmp', 'snapshots/.spring.89abcdef.tmp', `${main}/.busybox-1.0-r0.apk.01234567.tmp`]
+    for (const path of left.slice(0, 2)) {
+      mkdirSync(join(rig.root, path, main), { recursive: true })
+      writeFileSync(join(rig.root, path, main, 'a.apk'), 'half')
+    }
+    writeFileSync(join(rig.root, left[2] as string), 'half')
+    const prune = (laterMs: number, dryRun = false) => pruneMirror(rig.root, { olderMs: 0, now: () => Date.now() + laterMs, dryRun })
+    expect((await prune(3600_000, true)).files).toEqual([])
+    expect(await prune(24 * 3600_000, true)).toEqual({ files: left, bytes: 12 })
+    expect((await prune(24 * 3600_000)).files).toEqual(left)
+    expect(left.filter((path) => existsSync(join(rig.root, path)))).toEqual([])
     expect((await verify(rig)).problems).toEqual([])
   })
 })
