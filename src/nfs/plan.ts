@@ -77,6 +77,9 @@ export async function resolveFolders(plan: NfsPlan, depot: string): Promise<NfsF
       const path = await realpath(join(depot, name)).catch((cause: Error) => {
         throw new MissingError('nfs-folder', `there is no folder ${name} in the depot ${depot} (bivouac depot init makes the usual ones)`, { cause })
       })
+      const top = path.slice(root.length + 1).split(sep, 1)[0] as string
+      if (path.startsWith(root + sep) && neverExported.has(top))
+        throw new InputError('nfs-folder', `${name} leads to ${top}, which is never given out by NFS`, { path: 'folders' })
       if (!path.startsWith(root + sep)) throw new InputError('nfs-folder', `${name} leads out of the depot, to ${path}`, { path: 'folders' })
       if (!pathSchema.safeParse(path).success) throw new InputError('nfs-folder', `${path}: NFS servers take no such characters in a path`)
       const { uid, gid } = await stat(path)

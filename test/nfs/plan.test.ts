@@ -1,8 +1,11 @@
+import { mkdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { renderGaneshaConfig, explainFault, findFault, isReadyLine } from '../../src/nfs/ganesha.ts'
 import { renderExports } from '../../src/nfs/kernel.ts'
-import { parseNfsPlan } from '../../src/nfs/plan.ts'
+import { parseNfsPlan, resolveFolders } from '../../src/nfs/plan.ts'
 import { seededRandom } from '../support/random.ts'
+import { makeScratch } from '../support/scratch.ts'
 
 const site = {
   folders: [
@@ -42,6 +45,18 @@ describe('a plan', () => {
     [{ clients: ['10.9.0.1'], engine: 'kernel', port: 2050 }, "kernel's server"],
     [{ clients: ['10.9.0.1'], nonsense: 1 }, 'nonsense'],
   ])('refuses %j', (value, message) => expect(() => parseNfsPlan(value)).toThrow(message))
+
+  it('gives no folder whose link leads to secrets, or out of the depot', async () => {
+    const depot = await makeScratch()
+    for (const name of ['configs', 'secrets/kiosk']) mkdirSync(join(depot, name), { recursive: true })
+    symlinkSync('secrets', join(depot, 'data'))
+    symlinkSync('../secrets/kiosk', join(depot, 'configs/own'))
+    symlinkSync('/tmp', join(depot, 'out'))
+    const folders = (...names: string[]) => resolveFolders(parseNfsPlan({ clients: ['10.9.0.1'], folders: names }), depot)
+    expect(await folders('configs')).toHaveLength(1)
+    for (const name of ['data', 'configs/own']) await expect(folders('configs', name)).rejects.toThrow('never given out by NFS')
+    await expect(folders('out')).rejects.toThrow('leads out of the depot')
+  })
 
   it('lets nothing through that could end a quoted word in a configuration file', () => {
     const random = seededRandom(11)
