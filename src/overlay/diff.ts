@@ -1,6 +1,7 @@
 // What differs between two overlays: packages, services, files, and the text of small ones. Asked by accept, the API and the commands.
 // What only root may read in a station is told to differ, never shown.
 import { createHash } from 'node:crypto'
+import { setImmediate as othersTurn } from 'node:timers/promises'
 import { scanOverlay } from '../alpine/overlay.ts'
 import type { TarEntry } from '../alpine/tar.ts'
 import { bytesOf } from './member.ts'
@@ -33,6 +34,8 @@ const textMax = 64 * 1024
 /** Of one archive so much text is held, and shown where it differs; of what comes after only that it differs. */
 const textsMax = 8 * 1024 * 1024
 const worldPath = 'etc/apk/world'
+/** Stations are not to wait for the differences of a hundred thousand files. */
+const pathsPerTurn = 2000
 const hashedMax = 32 * 1024 * 1024
 const privateNames =
   /(^|\/)(shadow|gshadow)[^/]*$|ssh_host_[^/]*_key$|\.(key|pem|p12)$|(^|\/)(wireguard|wpa_supplicant|ssl\/private)(\/|$)|\.rsa$|id_(rsa|ed25519|ecdsa)$/
@@ -49,8 +52,11 @@ async function readSide({ path, secretPaths = [] }: DiffSide): Promise<Map<strin
   const secrets = new Set(secretPaths)
   const seen = new Map<string, Seen>()
   let textsLeft = textsMax
-  const shorten = ({ text, ...one }: Seen, name: string): Seen =>
-    text !== undefined && (name === worldPath || (textsLeft -= text.length) >= 0) ? { ...one, text } : one
+  const shorten = ({ text, ...one }: Seen, name: string): Seen => {
+    if (text === undefined) return one
+    if (name !== worldPath) textsLeft -= text.length
+    return name === worldPath || textsLeft >= 0 ? { ...one, text } : one
+  }
   await scanOverlay(path, {
     keepBytes: ({ sizeBytes }) => Math.min(sizeBytes, hashedMax),
     onEntry: (entry, name, body) => seen.set(name, shorten(look(entry, name, name === selfPath ? withoutId(body) : body, secrets), name)),
@@ -91,15 +97,20 @@ export function formatMode(kind: TarEntry['kind'] | 'link', mode: number): strin
   return first + bits.join('')
 }
 
-function compareSides(old: Map<string, Seen>, young: Map<string, Seen>): OverlayDiff {
+async function compareSides(old: Map<string, Seen>, young: Map<string, Seen>): Promise<OverlayDiff> {
   const paths = [...new Set([...old.keys(), ...young.keys()])].sort()
   const pairs = startPairs()
-  const files = paths.flatMap((path): FileChange[] => {
+  const compare = (path: string): FileChange[] => {
     const [before, after] = [old.get(path), young.get(path)]
     if (before && after) return before.line === after.line && before.digest === after.digest ? [] : [changeOf(path, before, after, pairs)]
     const one = (before ?? after) as Seen
     return one.kind === 'directory' ? [] : [changeOf(path, before, after, pairs)]
-  })
+  }
+  const files: FileChange[] = []
+  for (let at = 0; at < paths.length; at += pathsPerTurn) {
+    files.push(...paths.slice(at, at + pathsPerTurn).flatMap(compare))
+    await othersTurn()
+  }
   const lines = (side: Map<string, Seen>): string[] => (side.get(worldPath)?.text ?? '').split(/\s+/).filter(Boolean)
   const services = (side: Map<string, Seen>): string[] =>
     [...side].flatMap(([path, { kind }]) => (kind === 'directory' ? [] : (/^etc\/runlevels\/([^/]+\/[^/]+)$/.exec(path)?.[1] ?? [])))
