@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { inspectOverlay, type OverlayReport } from '../alpine/overlay.ts'
 import type { Mac } from '../boot/address.ts'
 import { InputError, OutsideError } from '../boot/error.ts'
+import { checkArchive } from './archive.ts'
 import type { Blob, Blobs } from './blob.ts'
 import { diffOverlays, type OverlayDiff } from './diff.ts'
 import { givenBefore } from './given.ts'
 import type { History } from './history.ts'
+import { layerLimits } from './layer.ts'
 import type { OverlayVersion } from './history-entry.ts'
 import { findArchive, placeArchive } from './place-archive.ts'
 
@@ -54,7 +56,9 @@ export function createAccept({ depot, blobs, history, maxBytes }: AcceptOptions)
     // Looked through is the copy that will be served: the upload may change under our hands.
     const blob = await blobs.putFile(file)
     const before = await findArchive(depot, mac)
-    const { report, diff } = await check(blob, before && join(depot, before)).catch(async (error: unknown) => {
+    const { versions } = await history.list(mac)
+    const isComposed = versions.some(({ kind: sort }) => sort === 'composed')
+    const { report, diff } = await check(blob, before && join(depot, before), isComposed).catch(async (error: unknown) => {
       // Bytes that are no overlay are no version of anybody's; a disk that fails says nothing of them.
       if (!(error instanceof OutsideError)) await unlink(blob.path).catch(() => undefined)
       throw error
@@ -89,11 +93,13 @@ async function checkSize(file: string, maxBytes: number): Promise<void> {
   if (size > maxBytes) throw new InputError('overlay-too-big', `${size} bytes arrived, more than the ${maxBytes} of overlays.saveMegabytes`)
 }
 
-async function check(blob: Blob, before: string | undefined): Promise<{ report: OverlayReport; diff?: OverlayDiff }> {
+async function check(blob: Blob, before: string | undefined, isComposed: boolean): Promise<{ report: OverlayReport; diff?: OverlayDiff }> {
   const report = await inspectOverlay(blob.path)
   const hostile = report.warnings.find(({ code }) => code === 'through-link')
   if (hostile) throw new InputError('overlay-link', hostile.text)
   if (!report.entries) throw new InputError('overlay-empty', 'the archive holds nothing')
+  // A station of layers would be left without any overlay by what cannot be laid over them.
+  if (isComposed) await checkArchive(blob.path, 'the archive', layerLimits)
   // What was there before may be broken: that is no reason to refuse what is good.
   const diff = before === undefined ? undefined : await diffOverlays({ path: before }, { path: blob.path }).catch(() => undefined)
   return { report, ...(diff && { diff }) }

@@ -41,6 +41,15 @@ export async function readArchive(path: string, { depot, file, isLayer, limits, 
   return reading.tree()
 }
 
+/** May the file be laid over a station's layers? Throws what `readArchive` would throw for a station's own archive; holds none of its bytes. */
+export async function checkArchive(path: string, file: string, limits: Limits): Promise<void> {
+  const { take } = createReading(file, false, limits)
+  const bounds = { entries: limits.entries, inflatedBytes: limits.sizeBytes }
+  await scanOverlay(path, { limits: bounds, keepBytes: () => 0, onEntry: take }).catch((error: unknown) => {
+    throw named(error, file)
+  })
+}
+
 function named(error: unknown, file: string): unknown {
   if (error instanceof DecodeError) return new InputError(error.code, error.message, { file }, { cause: error })
   if (error instanceof InputError && error.place.file === undefined) return new InputError(error.code, error.message, { file }, { cause: error })

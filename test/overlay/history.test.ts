@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/pro
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { writeTar } from '../../src/alpine/tar-write.ts'
+import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
 import { createBlobs } from '../../src/overlay/blob.ts'
 import { createDesk } from '../../src/overlay/desk.ts'
 import { createHistory } from '../../src/overlay/history.ts'
@@ -222,6 +222,26 @@ describe('an overlay that is saved', () => {
     const diff = await desk.diff(own, 2, 3)
     expect(diff.files).toContainEqual(expect.objectContaining({ path: 'etc/wifi.conf', change: 'added', isMasked: true }))
     expect(JSON.stringify(diff)).not.toContain('horse')
+  })
+
+  it.each<[string, TarMember[]]>([
+    ['tar-entries', Array.from({ length: 20_001 }, (_, at) => ({ kind: 'link', path: `etc/l${at}`, target: 'x' }))],
+    ['layer-path', [{ kind: 'file', path: 'etc/a\tb', bytes: new Uint8Array() }]],
+    ['layer-depth', [{ kind: 'directory', path: `${'a/'.repeat(69)}a` }]],
+    ['layer-link', [{ kind: 'hardlink', path: 'etc/b', target: 'etc/none' }]],
+  ])('that cannot be laid over layers (%s) is refused for a station that has some', async (code, members) => {
+    const rig = await createRig()
+    const file = await upload(rig, gzipSync(writeTar([...overlayMembers('odd'), ...members])))
+    await rig.lay({ [place]: goodOverlay('good') })
+    await rig.history.append({ mac: own, kind: 'composed', who: 'bivouac', source: { file: join(rig.depot, place) } })
+    const error = await rig.accept({ mac: own, who: 'x', file }).then(
+      () => expect.fail('it was taken'),
+      (reason) => reason,
+    )
+    expect(error.code).toBe(code)
+    expect(await readFile(join(rig.depot, place))).toEqual(Buffer.from(goodOverlay('good')))
+    // By itself it can be served.
+    expect(await rig.accept({ mac: mac('52:54:00:12:34:99'), who: 'x', file })).toMatchObject({ version: { version: 1 } })
   })
 
   it('is compared and not taken on trial', async () => {
