@@ -219,7 +219,9 @@ async function addTree(
     for (const change of planLinks(moved, host, { ...configuration, path }))
       if ('target' in change) draft.files.push({ to: change.path, target: change.target })
   }
-  const to = join(places.folder, basename(file))
+  // Beside bivouac.yaml, and never over the site's own file.
+  const beside = join(places.folder, basename(file))
+  const to = beside === file ? join(places.folder, `bivouac-${basename(file)}`) : beside
   // It holds passwords of controllers.
   const changed = patchYaml(text, { tftp: { root: moved.tftpRoot }, configuration: { directory: moved.directory } }, file)
   draft.files.push({ to, text: changed, mode: 0o600 })

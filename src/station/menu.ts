@@ -30,7 +30,7 @@ export function menuData(plan: GatePlan, ask: ScriptAsk): MenuData {
   const { profile } = plan
   const own = profile.kind === 'menu' ? profile : undefined
   const items = own?.entries ? own.entries.map((entry, index) => itemOf(entry, `item${index}`, plan, ask)) : namedItems(plan, ask)
-  const defaultKey = own?.default === undefined ? (items[0]?.key ?? 'local') : findDefault(own.default, own.entries, plan)
+  const defaultKey = own?.default === undefined ? (items[0]?.key ?? 'local') : findDefault(own.default, own.entries, plan, ask)
   return {
     items,
     ...(defaultKey !== undefined && { defaultKey }),
@@ -40,10 +40,12 @@ export function menuData(plan: GatePlan, ask: ScriptAsk): MenuData {
 }
 
 /** A default that names no item is none: to choose another one might install something. */
-function findDefault(name: string, entries: readonly MenuEntry[] | undefined, { menu }: GatePlan): string | undefined {
+function findDefault(name: string, entries: readonly MenuEntry[] | undefined, { menu }: GatePlan, { form }: ScriptAsk): string | undefined {
   const index = entries ? entries.findIndex((entry) => nameOfEntry(entry) === name) : menu.indexOf(name)
   if (index >= 0) return `item${index}`
-  return !entries && ['local', 'again', 'shell'].includes(name) ? name : undefined
+  // pxelinux and GRUB have no more than the disk beside the items.
+  const standard = form === 'pxelinux' || form === 'grub' ? ['local'] : ['local', 'again', 'shell']
+  return !entries && standard.includes(name) ? name : undefined
 }
 
 const namedItems = (plan: GatePlan, ask: ScriptAsk): MenuItem[] =>

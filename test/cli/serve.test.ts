@@ -38,7 +38,7 @@ describe('serve', () => {
   it('starts from nothing, says what listens where, and ends well at SIGTERM', async () => {
     const server = await folder.serve()
     expect(server.output()).toMatch(/depot +\.\/depot \(new\), state \.\/state/)
-    expect(server.output()).toMatch(/dhcp {2}off/)
+    expect(server.output()).toMatch(/^ {2}dhcp {5}off/m)
     expect(server.output()).toMatch(/operator token, shown only now: bvc_/)
     expect((await fetch(`${server.base}/healthz`)).status).toBe(204)
     const startedStop = Date.now()

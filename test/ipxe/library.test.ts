@@ -40,6 +40,19 @@ describe('the loader library', () => {
     expect(create().list()).toEqual([])
   })
 
+  it("finds pxelinux and its modules where Debian and Alpine have them, the depot's first", () => {
+    put(distribution, 'pxelinux.0')
+    put(distribution, 'bios/ldlinux.c32')
+    put(distribution, 'menu.c32')
+    put(distribution, 'efi64/ldlinux.e64')
+    expect(found('pxelinux.0')).toBe('distribution usr/lib/ipxe/pxelinux.0')
+    expect(found('ldlinux.c32')).toBe('distribution usr/lib/ipxe/bios/ldlinux.c32')
+    expect(found('menu.c32')).toBe('distribution usr/lib/ipxe/menu.c32')
+    expect(found('ldlinux.e64')).toBe('distribution usr/lib/ipxe/efi64/ldlinux.e64')
+    put(depot, 'ldlinux.c32')
+    expect(found('ldlinux.c32')).toBe('depot depot/ldlinux.c32')
+  })
+
   it("takes the depot's ipxe folder, then the depot's top, then the distribution's", () => {
     put(distribution, 'undionly.kpxe')
     expect(found('undionly.kpxe')).toBe('distribution usr/lib/ipxe/undionly.kpxe')

@@ -10,6 +10,7 @@ import { cardOn, createScene, describeBoot, eventOf, kindsOf, type Scene, statio
 
 const good = parseMac('52:54:00:dd:00:01')
 const mute = parseMac('52:54:00:dd:00:02')
+const chooser = parseMac('52:54:00:dd:00:03')
 const folder = 'releases/stand-in/x86_64'
 const installer = (more: string) =>
   `kind: linux\nkernel: ${folder}/vmlinuz-virt\ninitrds: [${folder}/initramfs-virt]\narguments: [ip=dhcp, "apkovl={base}/configs/{mac}.tar.gz", "callback={up}", panic=-1${more}]\nconsole: [ttyS0]\n`
@@ -32,6 +33,9 @@ describeBoot(['root', 'ip', 'curl'], 'an installer for the next boot', () => {
       files: {
         ...stationFiles(good, 'good', 'profile: local\n'),
         ...stationFiles(mute, 'mute', 'profile: wait\n'),
+        ...stationFiles(chooser, 'chooser', 'profile: choice\n'),
+        'profiles/choice.yaml':
+          'kind: menu\ndefault: lost\ntimeoutSeconds: 1\nentries:\n  - { label: The shell, shell: true }\n  - { label: Lost, name: lost, linux: { kernel: "http://10.9.0.1:8080/nobody" } }\n',
         'profiles/installer.yaml': installer(''),
         'profiles/mute-installer.yaml': installer(', bivouac_quiet=1'),
       },
@@ -72,6 +76,8 @@ describeBoot(['root', 'ip', 'curl'], 'an installer for the next boot', () => {
     expect(kindsOf(await scene.waitForEvent(good, 'next-done', 5000))).toContain('up')
     expect(kindsOf(await scene.events(mute))).not.toContain('up')
 
+    // A menu beside it: what its default leads to is not there, and each time it comes back.
+    const menu = scene.boot('bios', [cardOn(chooser, scene.tap('menu0'))])
     const again = boot('good', good, 'good1')
     await again.waitFor(/^the disk of good/m, 90_000)
     await again.stop()
@@ -85,6 +91,13 @@ describeBoot(['root', 'ip', 'curl'], 'an installer for the next boot', () => {
     const fallen = boot('mute', mute, 'mute1')
     await fallen.waitFor(/^the disk of mute/m, 90_000)
     await fallen.stop()
+
+    await until(
+      () => menu.serial.text().split('that did not boot. Back to the menu').length > 2,
+      60_000,
+      () => menu.serial.tail(30),
+    )
+    await menu.stop()
 
     const events = await scene.events(mute)
     expect(eventOf(events, 'next-failed').detail).toMatchObject({

@@ -24,6 +24,16 @@ describe('names', () => {
 
   it.each<[string, object]>([
     ['/boot.ipxe', { kind: 'boot' }],
+    ['answers/52-54-00-12-34-56/preseed.cfg', { kind: 'answer', mac, file: 'preseed.cfg' }],
+    ['answers/525400123456/desk/ks.cfg', { kind: 'answer', mac, file: 'ks.cfg', profile: 'desk' }],
+    ['answers/52-54-00-12-34-56/../x', { kind: 'file', path: 'answers/52-54-00-12-34-56/../x' }],
+    ['boot/52-54-00-12-34-56/desk.grub', { kind: 'station', mac, profile: 'desk', form: 'grub' }],
+    ['/boot/52-54-00-12-34-56/desk.pxelinux', { kind: 'station', mac, profile: 'desk', form: 'pxelinux' }],
+    ['boot/52-54-00-12-34-56.grub', { kind: 'file', path: 'boot/52-54-00-12-34-56.grub' }],
+    ['/grub/grub.cfg', { kind: 'grub', path: 'grub/grub.cfg', key: { by: 'default' } }],
+    ['boot/grub/grub.cfg-01-52-54-00-12-34-56', { kind: 'grub', path: 'boot/grub/grub.cfg-01-52-54-00-12-34-56', key: { by: 'mac', mac } }],
+    ['grub.cfg-0A090007', { kind: 'grub', path: 'grub.cfg-0A090007', key: { by: 'ip', ip: '10.9.0.7' } }],
+    ['grub.cfg-0A0900', { kind: 'file', path: 'grub.cfg-0A0900' }],
     ['//boot.ipxe', { kind: 'boot' }],
     ['autoexec.ipxe', { kind: 'boot' }],
     ['any/where/autoexec.ipxe', { kind: 'boot' }],
