@@ -108,6 +108,23 @@ describe('config check', () => {
     ])
     expect(ended.code).toBe(2)
   })
+  it('carries the templates out: what fails only when a station asks is told before', () => {
+    folder.run('depot', 'init')
+    write('depot/templates/station.ipxe.ejs', '#!ipxe\necho <%= it.hostname.toUpperCase() %>\nboot\n')
+    write('depot/templates/kiosk.ipxe.ejs', '#!ipxe\n\necho <%= it.nothing %>\n')
+    write('depot/templates/local.ipxe.ejs', '#!ipxe\nexit\n')
+    write('depot/templates/wait.ipxe.ejs', '#!ipxe\n<% for (;;) { } %>\n')
+    write('depot/profiles/kiosk.yaml', 'kind: script\ntemplate: kiosk.ipxe\n')
+    const ended = folder.run('--json', 'config', 'check')
+    const { findings } = JSON.parse(ended.stdout) as { findings: { code: string; file: string; line?: number }[] }
+    expect(
+      findings
+        .filter(({ code }) => code === 'template-bad')
+        .map(({ file, line }) => `${file}:${line}`)
+        .sort(),
+    ).toEqual(['templates/kiosk.ipxe.ejs:3', 'templates/station.ipxe.ejs:2', 'templates/wait.ipxe.ejs:undefined'])
+    expect(ended.code).toBe(2)
+  })
   it('checks records and networks together', () => {
     folder.run('depot', 'init')
     write('bivouac.yaml', 'networks:\n  - {name: lab, interface: eth1, subnet: 10.9.0.0/24, pool: [10.9.0.10-10.9.0.20]}\n')
