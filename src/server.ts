@@ -15,6 +15,7 @@ import { openPilot } from './server/pilot.ts'
 import { createRooms, openFiles } from './server/room.ts'
 import { removeUnfinished } from './server/save.ts'
 import { openTftp } from './server/tftp.ts'
+import { startTaking } from './server/told.ts'
 import { openNext, watchForStalls } from './server/watch.ts'
 import { openTicketStore } from './station/ticket-store.ts'
 import { openEditor } from './store/edit.ts'
@@ -58,8 +59,6 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   const records = { ...book, current: recordsWithNext(book.current, next) }
   const editor = await openEditor({ depot: config.depot, state: config.state, records: book, now: Date.now })
   closers.push(() => editor.close())
-  const newToken = await ensureToken(store.marks)
-  await keepLocalToken(store.marks, config.state)
   closers.push(watchForStalls(store, emit))
   closers.push(store.events.listen(createRescueWatch({ folder: join(config.depot, 'pxelinux.cfg'), state: config.state, onFault })))
 
@@ -93,8 +92,12 @@ async function open(config: Config, version: string, onFault: (error: unknown) =
   await openDhcp(doors)
   await openPilot(doors)
   closers.push(startMirrorSchedule(config, { emit, now: Date.now, listWorlds: () => listWorlds(records.current().stations, rooms.desk) }))
+  // Only now: of a start that fails nobody would be shown it.
+  const newToken = await ensureToken(store.marks)
+  await keepLocalToken(store.marks, config.state)
   emit({ at: Date.now(), kind: 'started', detail: { version } })
   closers.push(() => emit({ at: Date.now(), kind: 'stopped', detail: { version } }))
+  closers.push(startTaking(config, emit))
   if (!rooms.loaders.list().length)
     warnings.push('no loader found: install the distribution\'s package "ipxe", or put loaders into the depot below ipxe/')
   return { listening, warnings, records, listen: store.events.listen, ...(newToken && { newToken }) }

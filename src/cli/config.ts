@@ -6,6 +6,7 @@ import { lintHandMenus } from '../config/hand-menu.ts'
 import { lintRecords } from '../config/lint-record.ts'
 import type { LoadedConfig } from '../config.ts'
 import { createLocalGate } from '../server/local.ts'
+import { rehearse } from '../station/rehearsal.ts'
 import { type Finding, formatFinding } from '../store/mistake.ts'
 import type { Context } from './context.ts'
 import { exitCodes, say, sayJson } from './output.ts'
@@ -44,6 +45,7 @@ async function findAll(loaded: LoadedConfig): Promise<Finding[]> {
   try {
     const hasFile = (path: string) => existsSync(join(config.depot, path))
     const hasLoader = (name: string) => loaders.find(name) !== undefined
+    rehearse(records.current(), config.site.defaultProfile, scripts)
     const broken = scripts.problems().map((problem): Finding => ({ severity: 'error', code: 'template-bad', ...problem }))
     const wrongTogether = lintRecords(loaded, records, { hasFile, hasLoader, hasTemplate: scripts.has })
     return [...lints, ...records.problems(), ...broken, ...wrongTogether, ...lintHandMenus(config.depot)]

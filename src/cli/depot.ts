@@ -76,11 +76,12 @@ export function addDepotCommand(program: Command, context: () => Context): void 
   depot
     .command('init')
     .description('make the folders of a depot and a first profile; what is there already is left alone')
-    .addHelpText('after', '\nExamples:\n  bivouac depot init\n  bivouac depot init --depot /srv/pxe --json')
-    .action(async () => {
+    .addHelpText('after', '\nExamples:\n  bivouac depot init\n  bivouac depot init --depot /srv/pxe --dry-run --json')
+    .option('--dry-run', 'only tell what would be made')
+    .action(async ({ dryRun = false }: { dryRun?: boolean }) => {
       const { config } = context().load()
-      const made = await initDepot(config.depot)
-      if (context().json) return sayJson({ depot: config.depot, made })
-      say(made.length ? `depot ${config.depot}: made ${made.join(', ')}` : `depot ${config.depot}: nothing to do`)
+      const made = await (dryRun ? planDepot : initDepot)(config.depot)
+      if (context().json) return sayJson({ depot: config.depot, made, ...(dryRun && { dryRun }) })
+      say(made.length ? `depot ${config.depot}: ${dryRun ? 'would make' : 'made'} ${made.join(', ')}` : `depot ${config.depot}: nothing to do`)
     })
 }

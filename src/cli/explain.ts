@@ -9,6 +9,7 @@ import { createLocalGate } from '../server/local.ts'
 import type { ExplainedDecision, Explanation } from '../station/explain.ts'
 import type { Context } from './context.ts'
 import { say, sayJson } from './output.ts'
+import { formatHeld } from './overlay-show.ts'
 
 type Options = { arch?: number[]; network?: string; script?: boolean; local?: boolean }
 type Answer = { readonly name: string | null; readonly explanations: readonly Explanation[] }
@@ -87,6 +88,7 @@ function sayExplanation({ mac, station, place, dhcp, script, overlay }: Explanat
   sayReasons(script.why)
   say(`\n4. The overlay: ${'path' in overlay ? `${overlay.path} (${overlay.from})` : `none: ${overlay.missing}`}`)
   if ('path' in overlay && overlay.layers) say(`   layers ${overlay.layers.join(', ')}; SHA-256 ${overlay.digest}`)
+  if ('path' in overlay && overlay.pinned) say(`   held at ${formatHeld(overlay.pinned)}`)
   if ('path' in overlay && overlay.isSecret) say('   secret: given once for each boot, and only with the ticket of its script')
   if ('path' in overlay) for (const path of overlay.passed) sayReasons([{ rule: 'overlay', held: false, text: `there is no ${path}` }])
   if ('path' in overlay) for (const { code, text } of overlay.warnings) say(`   warning: ${text} [${code}]`)

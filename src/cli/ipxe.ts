@@ -7,7 +7,9 @@ import { macrosOf } from '../ipxe/condition.ts'
 import { defaultOf } from '../ipxe/option.ts'
 import { patchArtifact } from '../ipxe/patch.ts'
 import { renderTemplate } from '../ipxe/input.ts'
+import { describeRecipe, type Recipe, targetsOf } from '../ipxe/recipe.ts'
 import { listRecipes, readRecipe } from '../ipxe/recipe-file.ts'
+import { defaultName } from '../ipxe/source.ts'
 import { formatRecipeQuery, parseSetting } from '../ipxe/recipe-url.ts'
 import { announcedNames, binDirs, mediaOf, parseTarget } from '../ipxe/target.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
@@ -32,6 +34,7 @@ Examples:
   bivouac ipxe build usb --base http://10.9.0.1:8080 --out stick.img
   bivouac ipxe build snponly-x86_64 --trust ca.pem --set BANNER_TIMEOUT=0 --publish
   bivouac ipxe patch undionly.kpxe --base http://10.9.0.2:8080 --publish    no compiler, at once
+  bivouac ipxe publish undionly.kpxe --dry-run             the names that would be announced
   bivouac ipxe publish --rollback                          back to what was announced before
   bivouac ipxe source list
   bivouac ipxe recipes                                     the recipes that build takes
@@ -41,6 +44,9 @@ Examples:
   bivouac ipxe show <artifact>
   bivouac ipxe diff <artifact> <artifact>
   bivouac ipxe prune`
+
+type PatchFlags = { script?: string; base?: string; trust: string[]; publish?: boolean | string[]; out?: string; dryRun?: boolean }
+type SourceFlags = { revision?: string; commit?: string; sha256?: string; name?: string; dryRun?: boolean }
 
 type BuildFlags = {
   target?: string
@@ -61,6 +67,7 @@ type BuildFlags = {
   publish?: boolean | string[]
   out?: string
   url?: boolean
+  dryRun?: boolean
 }
 
 const collect = (value: string, all: string[]): string[] => [...all, value]
@@ -101,8 +108,16 @@ function addSourceCommands(group: Command, withTools: WithTools, answer: Answer)
     .option('--commit <hash>', 'refuse anything but this commit')
     .option('--sha256 <hash>', 'refuse a tarball or directory with another hash')
     .option('--name <name>', 'what recipes call it')
+    .option('--dry-run', 'only tell what would be fetched')
     .action(
-      withTools(async (tools, from: string, options: { revision?: string; commit?: string; sha256?: string; name?: string }) => {
+      withTools(async (tools, from: string, { dryRun, ...options }: SourceFlags) => {
+        if (dryRun) {
+          const name = options.name ?? defaultName({ from, ...options })
+          const known = (await tools.sources.list()).find((one) => one.name === name)
+          return answer({ from, name, known: known ?? null, added: false }, () =>
+            known ? `${name} is there, ${known.pin}: ${from} would be fetched and must be the same` : `would fetch ${from} as ${name}`,
+          )
+        }
         const added = await tools.sources.add({ from, ...options })
         answer(added, () => `${added.name}: ${added.pin}, from ${added.from}`)
       }),
@@ -145,11 +160,19 @@ function addBuildCommand(group: Command, deps: IpxeDeps, withTools: WithTools, a
     .option('--publish [names...]', 'announce it, under its usual names or these')
     .option('--out <file>', 'copy it there too')
     .option('--url', 'only show the recipe as a query that can be shared')
+    .option('--dry-run', 'check the recipe, and only tell what would be made and announced')
     .action(
       withTools(
         async (tools, name: string | undefined, flags: BuildFlags) => {
           const recipe = await readRecipe(tools.recipesFolder, name ?? 'fleet', await overrides(flags))
           if (flags.url) return answer({ query: formatRecipeQuery(recipe) }, () => formatRecipeQuery(recipe))
+          if (flags.dryRun) {
+            const plan = await planBuild(tools, recipe, flags)
+            return answer(
+              plan,
+              () => `would make ${plan.what}, ${plan.source}${plan.announce.length ? `, and announce ${plan.announce.join(' ')}` : ''}`,
+            )
+          }
           const manifest = await follow(tools, deps, tools.builds.start(recipe, flags.publish ?? false).id)
           if (flags.out) await copyFile(tools.artifacts.pathOf(manifest), flags.out)
           answer(
@@ -161,6 +184,26 @@ function addBuildCommand(group: Command, deps: IpxeDeps, withTools: WithTools, a
         (_, flags) => flags.base,
       ),
     )
+}
+
+/** What a build would do; nothing is fetched and no tool is asked. */
+async function planBuild(
+  { sources }: IpxeTools,
+  recipe: Recipe,
+  { publish }: BuildFlags,
+): Promise<{ what: string; source: string; announce: string[] }> {
+  const known = await sources.list()
+  const source = recipe.source === undefined && known.length === 1 ? known[0] : known.find(({ name }) => name === recipe.source)
+  const usual = targetsOf(recipe).flatMap((target) => announcedNames(target))
+  return {
+    what: describeRecipe(recipe),
+    source: source
+      ? `from source ${source.name} (${source.pin})`
+      : recipe.source === undefined
+        ? 'from the pinned source, fetched if it is not here'
+        : `from source ${recipe.source}, which is not here yet`,
+    announce: publish === true ? usual : [...(publish || [])],
+  }
 }
 
 /** Flags as members of a recipe; files are read here, because they are the operator's own. */
@@ -245,14 +288,15 @@ function addLibraryCommands(group: Command, withTools: WithTools, answer: Answer
     .description('announce it under its usual names, or under these; all names change in one step')
     .option('--rollback', 'back to what was announced before')
     .option('--remove', 'announce these names no more (give names only)')
+    .option('--dry-run', 'check it, and only show what would be announced then')
     .action(
-      withTools(async (tools, id: string | undefined, names: string[], options: { rollback?: boolean; remove?: boolean }) => {
+      withTools(async (tools, id: string | undefined, names: string[], options: { rollback?: boolean; remove?: boolean; dryRun?: boolean }) => {
         const { publisher } = tools
         const set = options.rollback
-          ? await publisher.rollback()
+          ? await publisher.rollback(options.dryRun)
           : options.remove
-            ? await publisher.unpublish([...(id === undefined ? [] : [id]), ...names])
-            : await publisher.publish(await findArtifact(tools, id ?? ''), names.length > 0 ? names : undefined)
+            ? await publisher.unpublish([...(id === undefined ? [] : [id]), ...names], options.dryRun)
+            : await publisher.publish(await findArtifact(tools, id ?? ''), names.length > 0 ? names : undefined, options.dryRun)
         answer(set, () =>
           formatTable(
             ['name', 'artifact'],
@@ -265,11 +309,12 @@ function addLibraryCommands(group: Command, withTools: WithTools, answer: Answer
     .command('prune')
     .description('remove old artifacts; those that are or were lately announced stay')
     .option('--keep <count>', 'newest ones to keep', '20')
+    .option('--dry-run', 'only tell how many would go')
     .action(
-      withTools(async (tools, options: { keep: string }) => {
+      withTools(async (tools, options: { keep: string; dryRun?: boolean }) => {
         if (!/^\d{1,5}$/.test(options.keep)) throw new InputError('flag-value', '--keep takes a whole number')
-        const done = await tools.artifacts.prune(Number(options.keep), await tools.publisher.inUse())
-        answer(done, () => `${done.removed.length} removed, ${Math.round(done.freedBytes / 1024)} kB freed`)
+        const done = await tools.artifacts.prune(Number(options.keep), await tools.publisher.inUse(), options.dryRun)
+        answer(done, () => `${done.removed.length} ${options.dryRun ? 'would be ' : ''}removed, ${Math.round(done.freedBytes / 1024)} kB freed`)
       }),
     )
   group
@@ -280,27 +325,28 @@ function addLibraryCommands(group: Command, withTools: WithTools, answer: Answer
     .option('--trust <pem>', 'CA to trust', collect, [])
     .option('--publish [names...]', 'announce it, under its usual names or these')
     .option('--out <file>', 'copy it there too')
+    .option('--dry-run', 'make it, and neither keep nor announce it')
     .action(
-      withTools(
-        async (tools, id: string, options: { script?: string; base?: string; trust: string[]; publish?: boolean | string[]; out?: string }) => {
-          const script = options.script
-            ? await readFile(options.script, 'utf8')
-            : options.base
-              ? await renderTemplate(tools.recipesFolder, 'boot', { base: options.base })
-              : undefined
-          const trust = options.trust.length > 0 ? await Promise.all(options.trust.map((path) => readFile(path, 'utf8'))) : undefined
-          const base = await findArtifact(tools, id)
-          const change = { ...(script === undefined ? {} : { script }), ...(trust ? { trust } : {}) }
-          const patched = await patchArtifact(tools.artifacts, base, change, tools.now)
-          if (options.publish) await tools.publisher.publish(patched, options.publish === true ? undefined : options.publish)
-          if (options.out) await copyFile(tools.artifacts.pathOf(patched), options.out)
-          answer(
-            patched,
-            () =>
-              `${patched.file}: ${patched.sizeBytes} bytes in ${patched.durationMs} ms, artifact ${patched.fingerprint.slice(0, 12)}${options.publish ? ', announced' : ''}`,
-          )
-        },
-      ),
+      withTools(async (tools, id: string, options: PatchFlags) => {
+        const script = options.script
+          ? await readFile(options.script, 'utf8')
+          : options.base
+            ? await renderTemplate(tools.recipesFolder, 'boot', { base: options.base })
+            : undefined
+        const trust = options.trust.length > 0 ? await Promise.all(options.trust.map((path) => readFile(path, 'utf8'))) : undefined
+        const base = await findArtifact(tools, id)
+        const change = { ...(script === undefined ? {} : { script }), ...(trust ? { trust } : {}) }
+        const patched = await patchArtifact(tools.artifacts, base, change, tools.now, options.dryRun)
+        if (options.dryRun)
+          return answer(patched, () => `good, would keep ${patched.file}: ${patched.sizeBytes} bytes, artifact ${patched.fingerprint.slice(0, 12)}`)
+        if (options.publish) await tools.publisher.publish(patched, options.publish === true ? undefined : options.publish)
+        if (options.out) await copyFile(tools.artifacts.pathOf(patched), options.out)
+        answer(
+          patched,
+          () =>
+            `${patched.file}: ${patched.sizeBytes} bytes in ${patched.durationMs} ms, artifact ${patched.fingerprint.slice(0, 12)}${options.publish ? ', announced' : ''}`,
+        )
+      }),
     )
 }
 

@@ -1,4 +1,5 @@
 // The command line: `bivouac <command>`. Makes the program out of one file per command group, and maps errors to exit codes.
+import type { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { isConfigKey } from '../config.ts'
@@ -57,6 +58,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
     .option('--token <token>', 'operator token (better: BIVOUAC_TOKEN in the environment)')
     .addHelpText('after', help)
     .showHelpAfterError('(bivouac --help tells how)')
+    .configureHelp({ showGlobalOptions: true })
     .exitOverride()
   const context = (): Context => createContext({ ...program.opts<Omit<GlobalOptions, 'keys'>>(), keys }, env)
   addServeCommand(program, context, version)
@@ -86,7 +88,23 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addPxelinuxCommand(program, context)
   addRescueCommand(program, context)
   addPilotCommand(program)
+  for (const command of program.commands) showOwnExamples(command)
   return program
+}
+
+/** A command whose group has the examples shows those of them that are its own. */
+function showOwnExamples(command: Command, above: readonly string[] = [], path = command.name()): void {
+  const pieces: string[] = []
+  // Lore: a Command is an EventEmitter, which commander's types leave out; help texts are listeners of this event.
+  const emitter = command as Command & Pick<EventEmitter, 'emit'>
+  emitter.emit('afterHelp', { error: false, command, write: (text: string) => pieces.push(text) })
+  const examples = pieces
+    .join('')
+    .split('\n')
+    .filter((line) => line.startsWith('  bivouac '))
+  const own = above.filter((line) => new RegExp(`^  bivouac (--\\S+ (\\S+ )?)*${path}( |$)`).test(line))
+  if (!examples.length && own.length) command.addHelpText('after', `\nExamples:\n${own.join('\n')}`)
+  for (const below of command.commands) showOwnExamples(below, [...above, ...examples], `${path} ${below.name()}`)
 }
 
 /** Runs one command line; answers the exit code. */

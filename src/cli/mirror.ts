@@ -5,6 +5,7 @@ import { open, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
+import type { BootEvent } from '../boot/event.ts'
 import { parseDuration } from '../boot/duration.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import { writeArchive } from '../mirror/archive-write.ts'
@@ -16,6 +17,7 @@ import { pruneMirror } from '../mirror/prune.ts'
 import { readTimes } from '../mirror/schedule.ts'
 import { describeMirror } from '../mirror/status.ts'
 import { verifyPlaces } from '../mirror/verify.ts'
+import { leaveEvents } from '../server/told.ts'
 import { syncMirror, syncTimesFile, withMirrorLock } from '../server/mirror.ts'
 import { codeOf, diskError, draftPath } from '../store/atomic.ts'
 import type { Context } from './context.ts'
@@ -23,7 +25,7 @@ import { addSnapshotCommands } from './mirror-snapshot.ts'
 import { formatStatus, formatSync, formatVerify, withProgress } from './mirror-show.ts'
 import { choosePlaces, listStationWorlds, type PlaceOptions, placeFlags } from './mirror-places.ts'
 import { formatPull, readPull } from './packages.ts'
-import { exitCodes, formatTable, say, sayJson } from './output.ts'
+import { exitCodes, formatTable, say, sayJson, warn } from './output.ts'
 import { formatSize } from './release-show.ts'
 
 const examples = `
@@ -88,9 +90,11 @@ async function status(context: Context): Promise<void> {
 async function sync(context: Context, names: readonly string[], dryRun: boolean): Promise<void> {
   const { config } = context.load()
   if (!config.mirror.sync.length) throw new InputError('sync-none', 'mirror.sync of the configuration names no part: docs/packages.md shows one')
+  const events: BootEvent[] = []
+  const emit = (event: BootEvent): void => void events.push({ ...event, detail: { ...event.detail, by: 'command' } })
   const reports = await withProgress(context.json, (onProgress) =>
-    syncMirror(config, { names, dryRun, onProgress, now: Date.now, emit: () => undefined, listWorlds: () => listStationWorlds(config) }),
-  )
+    syncMirror(config, { names, dryRun, onProgress, now: Date.now, emit, listWorlds: () => listStationWorlds(config) }),
+  ).finally(() => leaveEvents(config, events).catch((error: Error) => warn(`bivouac: the event log will not tell of it: ${error.message}`)))
   if (context.json) return sayJson(reports)
   for (const report of reports) say(formatSync(report, dryRun))
 }

@@ -1,4 +1,5 @@
 // Overlays, differences and versions as text for people. Used by `bivouac overlay`.
+import type { FoundOverlay } from '../station/shelf.ts'
 import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import type { FileChange, OverlayDiff } from '../overlay/diff.ts'
 import type { OverlayView } from '../overlay/desk.ts'
@@ -24,7 +25,7 @@ export function formatOverlay(view: OverlayView, withFiles: boolean): string {
     `   services      ${list(view.services)}`,
     `   repositories  ${view.repositories.length ? list(view.repositories) : 'those of the release'}`,
   ]
-  if (pinned) lines.push(`   held          version ${pinned.version}, since ${formatDay(pinned.at)}, by ${pinned.who}: not what the layers say now`)
+  if (pinned) lines.push(`   held          ${formatHeld(pinned)}`)
   if (view.warnings.length) lines.push('', formatWarnings(view.warnings))
   if (withFiles) lines.push('', formatFiles(view))
   return lines.join('\n')
@@ -74,5 +75,9 @@ export function formatHistory({ versions, booted, pin }: HistoryState): string {
     ]),
   )
 }
+
+/** `version 3, since 2026-11-21 03:11 UTC, by anna: …`: what an operator went back to. */
+export const formatHeld = ({ version, at, who }: NonNullable<FoundOverlay['pinned']>): string =>
+  `version ${version}, since ${formatDay(at)}, by ${who}: not what the layers say now`
 
 const formatDay = (at: number): string => `${new Date(at).toISOString().slice(0, 16).replace('T', ' ')} UTC`

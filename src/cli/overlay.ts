@@ -183,9 +183,12 @@ async function lint(context: Context, target: string): Promise<readonly OverlayW
   const { config } = context.load()
   const isStation = findMac(target) !== undefined
   const layer = isStation ? undefined : await lintLayer(config.depot, target)
-  if (layer) {
-    if (!context.json) warn(`layer ${target}:`)
-    return layer
-  }
-  return ask(context, target, '/lint', (desk, mac) => desk.lint(mac))
+  const lintStation = () => ask<readonly OverlayWarning[]>(context, target, '/lint', (desk, mac) => desk.lint(mac))
+  if (!layer) return lintStation()
+  const station = await lintStation().catch((error: unknown) => {
+    if (error instanceof MissingError) return undefined
+    throw error
+  })
+  if (!context.json) warn(station ? `layer ${target}, and the station of that name:` : `layer ${target}:`)
+  return [...layer, ...(station ?? [])]
 }

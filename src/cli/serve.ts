@@ -10,7 +10,7 @@ import type { Listening } from '../server/door.ts'
 import { type Server, startServer } from '../server.ts'
 import { formatFinding } from '../store/mistake.ts'
 import type { Context } from './context.ts'
-import { initDepot } from './depot.ts'
+import { initDepot, planDepot } from './depot.ts'
 import { createTeller, leaveUnread, say, sayError, sayJson, warn } from './output.ts'
 import { formatEvent } from './watch.ts'
 
@@ -19,15 +19,19 @@ export function addServeCommand(program: Command, context: () => Context, versio
     .command('serve')
     .description('run the server until it is stopped (SIGTERM or Ctrl-C); SIGHUP reads the records again')
     .option('-q, --quiet', 'do not print what stations do')
+    .option('--dry-run', 'only tell what would be made and listened on')
     .addHelpText(
       'after',
       `
 Examples:
   bivouac serve                                     no root, high ports, DHCP off
+  bivouac serve --dry-run                           what it would make and listen on
   bivouac serve --http.port 8081 --depot /srv/pxe   keys of the configuration as flags
   sudo bivouac --config lab.yaml serve              with networks: DHCP on 67, TFTP on 69`,
     )
-    .action((options: { quiet?: boolean }) => serve(context(), version, options.quiet === true))
+    .action((options: { quiet?: boolean; dryRun?: boolean }) =>
+      options.dryRun ? tellPlan(context()) : serve(context(), version, options.quiet === true),
+    )
 }
 
 async function serve(context: Context, version: string, quiet: boolean): Promise<void> {
@@ -50,6 +54,32 @@ async function serve(context: Context, version: string, quiet: boolean): Promise
   const tell = createTeller()
   if (!quiet) server.listen((event) => tell(context.json ? JSON.stringify(event) : formatEvent(event)))
   await untilStopped(server).finally(leaveUnread)
+}
+
+/** What `serve` would do; nothing is made, opened or bound. */
+async function tellPlan({ load, json }: Context): Promise<void> {
+  const { config, lints } = load()
+  const { depot, state, http, tftp, networks, packages } = config
+  const made = await planDepot(depot)
+  const isNewState = await stat(state).then(
+    () => false,
+    () => true,
+  )
+  const listening = [
+    { service: 'http', address: http.address, port: http.port },
+    ...(packages.port === undefined ? [] : [{ service: 'packages', address: packages.address, port: packages.port }]),
+    ...(tftp.enabled ? [{ service: 'tftp', address: tftp.address, port: tftp.port }] : []),
+    ...networks.map(({ name, mode, interface: card }) => ({ service: 'dhcp', interface: card, port: 67, network: name, mode })),
+  ]
+  if (json) return sayJson({ dryRun: true, depot, state, made, isNewState, listening, lints })
+  for (const lint of lints) warn(formatFinding(lint))
+  for (const { service, port, ...one } of listening)
+    say(
+      `would listen  ${service.padEnd(8)} ${'network' in one ? `port ${port} on ${one.interface}, network ${one.network}, ${one.mode}` : `${one.address}:${port}`}`,
+    )
+  if (!networks.length) say('              dhcp     off: no network is declared in the configuration')
+  say(`depot         ${shortPath(depot)}${made.length ? `: would make ${made.join(', ')}` : ''}`)
+  say(`state         ${shortPath(state)}${isNewState ? ': would be made, with a new operator token' : ''}`)
 }
 
 /** Makes what is missing; a depot that may only be read (another user's, a read-only mount) is served as it is. */

@@ -11,11 +11,14 @@ export function addTokenCommand(program: Command, context: () => Context): void 
     .command('new [name]')
     .description('make a token and show it once; one of the same name is replaced')
     .addOption(new Option('--role <role>', 'read: look; operate: next boots, saving, power; admin: everything').choices([...roles]).default('admin'))
+    .option('--dry-run', 'only tell what would be made')
     .addHelpText(
       'after',
       '\nExamples:\n  bivouac token new\n  bivouac token new night-shift --role operate\n  bivouac token new monitoring --role read --json',
     )
-    .action((name: string | undefined, options: { role: Role }) => makeToken(context(), name ?? 'operator', options.role))
+    .action((name: string | undefined, { role, dryRun = false }: { role: Role; dryRun?: boolean }) =>
+      dryRun ? tellPlan(context(), { name: name ?? 'operator', role }) : makeToken(context(), name ?? 'operator', role),
+    )
   token
     .command('list')
     .description('all tokens by name and role; their texts are kept nowhere')
@@ -24,8 +27,10 @@ export function addTokenCommand(program: Command, context: () => Context): void 
   token
     .command('revoke <name>')
     .description('take a token away')
+    .option('--dry-run', 'only tell it')
     .addHelpText('after', '\nExamples:\n  bivouac token revoke night-shift')
-    .action(async (name: string) => {
+    .action(async (name: string, { dryRun = false }: { dryRun?: boolean }) => {
+      if (dryRun) return tellPlan(context(), { name })
       await withManager(context(), (call) => call('DELETE', `/api/v1/tokens/${encodeURIComponent(name)}`))
       if (context().json) return sayJson({ revoked: name })
       say(`${name} is no token any more`)
@@ -49,4 +54,9 @@ async function listTokens(context: Context): Promise<void> {
       tokens.map(({ name, role, madeAt, by }) => [name, role, madeAt === null ? '-' : new Date(madeAt).toISOString(), by ?? '-']),
     ),
   )
+}
+
+function tellPlan({ json }: Context, { name, role }: { name: string; role?: Role }): void {
+  if (json) return sayJson({ name, ...(role && { role }), dryRun: true })
+  say(role ? `would make the ${role} token ${name}; one of the same name would be refused from then on` : `would take the token ${name} away`)
 }

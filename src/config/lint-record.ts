@@ -7,7 +7,7 @@ import type { LoadedConfig } from '../config.ts'
 import type { Finding } from '../store/mistake.ts'
 import type { RecordBook } from '../store/record.ts'
 import { lintKind } from './lint-kind.ts'
-import { lintBoot } from './lint-release.ts'
+import { lintBoot, lintNoRepositories } from './lint-release.ts'
 
 export type RecordLintOptions = {
   /** Is there a loader of this name? Absent: loaders are not looked at. */
@@ -104,7 +104,10 @@ function lintProfile(profile: Profile, book: Book, hasFile: RecordLintOptions['h
   if (profile.kernel !== undefined || profile.initramfs !== undefined || profile.modloop !== undefined) lintFiles(profile, say, hasFile)
   else lintRelease(profile, book.current(), say)
   lintBoot(profile, book.current(), say)
-  if (hasFile) lintRepositories(profile, say, hasFile)
+  if (hasFile) {
+    lintRepositories(profile, say, hasFile)
+    lintNoRepositories(profile, book.current(), say)
+  }
   return found
 }
 

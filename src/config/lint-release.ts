@@ -1,7 +1,7 @@
 // What a profile says of releases that cannot work out as meant: versions and flavours mixed, a modloop under another name, arguments that the
 // branch's init does not take. Used by lint-record. Pure.
 import { branchOf, ignoresAlpineDev, takesRepositoryList } from '../alpine/branch.ts'
-import type { AlpineProfile, Records } from '../boot/record.ts'
+import type { AlpineProfile, Records, Release } from '../boot/record.ts'
 import type { Finding } from '../store/mistake.ts'
 
 export type SayKey = (severity: Finding['severity'], code: string, key: string, message: string) => void
@@ -28,6 +28,21 @@ export function lintBoot(profile: AlpineProfile, records: Records, say: SayKey):
       'repositories',
       `the init of ${branch} takes one repository only (several since v3.20): ${repositories[0]} is given, the others must be in the overlay's etc/apk/repositories`,
     )
+}
+
+/** No repositories at all: the init finds no packages, not even alpine-base, and the station ends in a shell. */
+export function lintNoRepositories(profile: AlpineProfile, records: Records, say: SayKey): void {
+  const release = releaseOf(profile, records)
+  if (profile.repositories.length || profile.omit.includes('alpine_repo') || release?.repositories?.length) return
+  if (!release && profile.kernel === undefined) return
+  const place = `apk/${release?.branch ?? 'v3.22'}`
+  const where = release ? `${release.id} names none either` : 'its files are of no release that could name them'
+  say(
+    'warning',
+    'repositories-none',
+    'repositories',
+    `names no repositories, and ${where}: unless the overlay brings etc/apk/repositories the station finds no packages and does not come up; give repositories: [${place}/main, ${place}/community]`,
+  )
 }
 
 /** Single files of several versions: no module would load. */
@@ -61,9 +76,14 @@ function lintModloopName({ modloop }: AlpineProfile, say: SayKey): void {
 
 /** By the release, or by what the paths and repositories say. */
 function branchOfProfile(profile: AlpineProfile, { releases }: Records): string | undefined {
-  const own = profile.release === undefined ? undefined : releases.find(({ id }) => id === profile.release)
-  const only = profile.release === undefined && profile.kernel === undefined && releases.length === 1 ? releases[0] : undefined
-  const version = [profile.kernel, own?.id, only?.id].map((path) => path && versionOf(`${path}/`)).find(Boolean)
+  const release = releaseOf(profile, { releases })
+  const version = [profile.kernel, release?.id].map((path) => path && versionOf(`${path}/`)).find(Boolean)
   const named = profile.repositories.map((place) => /(?:^|\/)(v[1-9][0-9]*\.[0-9]+)(?=\/)/.exec(place)?.[1]).find(Boolean)
-  return own?.branch ?? only?.branch ?? (version ? branchOf(version) : undefined) ?? named
+  return release?.branch ?? (version ? branchOf(version) : undefined) ?? named
+}
+
+/** The one that it names, or the only one that there is. */
+function releaseOf({ release, kernel }: AlpineProfile, { releases }: Pick<Records, 'releases'>): Release | undefined {
+  if (release !== undefined) return releases.find(({ id }) => id === release)
+  return kernel === undefined && releases.length === 1 ? releases[0] : undefined
 }

@@ -64,8 +64,8 @@ export type Artifacts = {
   readonly read: (manifest: Manifest, part?: string) => Promise<Uint8Array>
   /** Members that differ, as [path, one, other]. */
   readonly diff: (one: Manifest, other: Manifest) => [string, unknown, unknown][]
-  /** Removes the oldest ones but `keep`, never those in `inUse` (and what they are made from). Answers what was removed. */
-  readonly prune: (keep: number, inUse: ReadonlySet<Fingerprint>) => Promise<{ removed: Fingerprint[]; freedBytes: number }>
+  /** Removes the oldest ones but `keep`, never those in `inUse` (and what they are made from). Answers what was, or in a dry run would be, removed. */
+  readonly prune: (keep: number, inUse: ReadonlySet<Fingerprint>, dryRun?: boolean) => Promise<{ removed: Fingerprint[]; freedBytes: number }>
 }
 
 export function createArtifacts({ depot }: { readonly depot: string }): Artifacts {
@@ -133,7 +133,7 @@ export function createArtifacts({ depot }: { readonly depot: string }): Artifact
     }
   }
 
-  const prune: Artifacts['prune'] = async (keep, inUse) => {
+  const prune: Artifacts['prune'] = async (keep, inUse, dryRun = false) => {
     const all = await list()
     const kept = new Set([...all.slice(0, keep).map((one) => one.fingerprint), ...inUse])
     for (const one of all) if (kept.has(one.fingerprint)) for (const base of one.from ?? []) kept.add(base)
@@ -141,7 +141,7 @@ export function createArtifacts({ depot }: { readonly depot: string }): Artifact
     let freedBytes = 0
     for (const { fingerprint } of removed) {
       freedBytes += await sizeOf(join(folder, fingerprint))
-      await rm(join(folder, fingerprint), { recursive: true, force: true })
+      if (!dryRun) await rm(join(folder, fingerprint), { recursive: true, force: true })
     }
     return { removed: removed.map((one) => one.fingerprint), freedBytes }
   }

@@ -1,5 +1,5 @@
 // Another script or other CAs in a finished loader, without a compiler: UEFI in place, BIOS by packing its kept image again. Used by the faces and by station paths.
-import type { Artifacts, Manifest } from './artifact.ts'
+import { type Artifacts, licenceNotice, type Manifest } from './artifact.ts'
 import { InputError, MissingError } from '../boot/error.ts'
 import { fingerprintOf, sha256 } from './fingerprint.ts'
 import { digestOf } from './input.ts'
@@ -75,8 +75,8 @@ export function changeLoader(blank: Blank, change: Change): Uint8Array {
 const listDigests = (trust: readonly string[]): string[] =>
   trust.flatMap((text, index) => readCertificates(text, `trust.${index}`)).map((one) => digestOf(one.toString()))
 
-/** Keeps the changed loader as an artifact of its own; the same change twice is one artifact. */
-export async function patchArtifact(artifacts: Artifacts, manifest: Manifest, change: Change, now: () => number): Promise<Manifest> {
+/** Keeps the changed loader as an artifact of its own (a dry run makes it and keeps it not); the same change twice is one artifact. */
+export async function patchArtifact(artifacts: Artifacts, manifest: Manifest, change: Change, now: () => number, dryRun = false): Promise<Manifest> {
   if (change.script === undefined && change.trust === undefined)
     throw new InputError('patch-empty', 'say what to change: a script or CAs', { path: 'script' })
   // A patch of a patch starts from what make built, with both changes.
@@ -88,16 +88,15 @@ export async function patchArtifact(artifacts: Artifacts, manifest: Manifest, ch
   const startedAt = now()
   const bytes = changeLoader(await openBlank(artifacts, manifest), change)
   const { sha256: _, sizeBytes: __, licence: ___, parts: ____, ...kept } = manifest
-  return artifacts.add(
-    {
-      ...kept,
-      ...{ kind: 'patched', fingerprint, from: [base.fingerprint], builtAt: startedAt, durationMs: now() - startedAt },
-      ...(script === undefined ? {} : { script: { text: script, sha256: sha256(script) } }),
-      ...(change.trust === undefined ? {} : { trust: describeCertificates(change.trust) }),
-      ...(authorities === undefined ? {} : { patchedTrust: [...authorities] }),
-    },
-    { [manifest.file]: bytes },
-  )
+  const made = {
+    ...kept,
+    ...{ kind: 'patched' as const, fingerprint, from: [base.fingerprint], builtAt: startedAt, durationMs: now() - startedAt },
+    ...(script === undefined ? {} : { script: { text: script, sha256: sha256(script) } }),
+    ...(change.trust === undefined ? {} : { trust: describeCertificates(change.trust) }),
+    ...(authorities === undefined ? {} : { patchedTrust: [...authorities] }),
+  }
+  if (dryRun) return { ...made, sha256: sha256(bytes), sizeBytes: bytes.length, licence: licenceNotice }
+  return artifacts.add(made, { [manifest.file]: bytes })
 }
 
 /** What a manifest says of certificates. */

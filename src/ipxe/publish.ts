@@ -14,13 +14,14 @@ export type NameSet = Readonly<Record<string, Fingerprint>>
 
 export type Published = { readonly number: number; readonly names: NameSet; readonly at: number }
 
+/** A dry run makes every check, changes nothing, and answers the set that there would be. */
 export type Publisher = {
   /** Announces the artifact under the names (its own usual ones if none are given), beside what is announced already. */
-  readonly publish: (manifest: Manifest, names?: readonly string[]) => Promise<Published>
+  readonly publish: (manifest: Manifest, names?: readonly string[], dryRun?: boolean) => Promise<Published>
   /** Takes names away again. */
-  readonly unpublish: (names: readonly string[]) => Promise<Published>
+  readonly unpublish: (names: readonly string[], dryRun?: boolean) => Promise<Published>
   /** Back to the set before the current one. @throws MissingError when there is none. */
-  readonly rollback: () => Promise<Published>
+  readonly rollback: (dryRun?: boolean) => Promise<Published>
   readonly current: () => Promise<Published | undefined>
   readonly history: () => Promise<Published[]>
   /** Fingerprints of the sets that `rollback` can reach. */
@@ -68,10 +69,12 @@ export function createPublisher({
     await rename(link, join(root, 'current'))
   }
 
-  const apply = async (names: NameSet): Promise<Published> => {
+  const apply = async (names: NameSet, dryRun = false): Promise<Published> => {
     for (const name of Object.keys(names)) await requireFree(root, name)
     const sets = await history()
     const number = (sets.at(-1)?.number ?? 0) + 1
+    const published: Published = { number, names, at: now() }
+    if (dryRun) return published
     const folder = join(root, 'published', format(number))
     await rm(folder, { recursive: true, force: true })
     for (const [name, fingerprint] of Object.entries(names)) {
@@ -81,7 +84,6 @@ export function createPublisher({
       await symlink(relative(dirname(join(folder, name)), artifacts.pathOf(manifest)), join(folder, name))
     }
     await mkdir(folder, { recursive: true })
-    const published: Published = { number, names, at: now() }
     await writeFile(join(folder, 'set.json'), `${JSON.stringify(published, null, 2)}\n`)
     await swap(number)
     for (const name of Object.keys(names)) await linkName(root, name)
@@ -89,30 +91,30 @@ export function createPublisher({
     return published
   }
 
-  const publish: Publisher['publish'] = (manifest, names = manifest.announce) =>
+  const publish: Publisher['publish'] = (manifest, names = manifest.announce, dryRun = false) =>
     inTurn(async () => {
       if (names.length === 0)
         throw new InputError('name-missing', `${manifest.file} has no usual name: say under which to announce it`, { path: 'names' })
       for (const name of names)
         if (!namePattern.test(name) || reserved.has(name.split('/')[0] ?? ''))
           throw new InputError('name-bad', `${JSON.stringify(name.slice(0, 80))} is no name for a loader`, { path: 'names' })
-      return apply({ ...(await current())?.names, ...Object.fromEntries(names.map((name) => [name, manifest.fingerprint])) })
+      return apply({ ...(await current())?.names, ...Object.fromEntries(names.map((name) => [name, manifest.fingerprint])) }, dryRun)
     })
 
-  const unpublish: Publisher['unpublish'] = (names) =>
+  const unpublish: Publisher['unpublish'] = (names, dryRun = false) =>
     inTurn(async () => {
       const before = (await current())?.names ?? {}
       const unknown = names.find((name) => !(name in before))
       if (unknown !== undefined) throw new MissingError('name-missing', `nothing is announced as ${unknown}`)
-      return apply(Object.fromEntries(Object.entries(before).filter(([name]) => !names.includes(name))))
+      return apply(Object.fromEntries(Object.entries(before).filter(([name]) => !names.includes(name))), dryRun)
     })
 
-  const rollback: Publisher['rollback'] = () =>
+  const rollback: Publisher['rollback'] = (dryRun = false) =>
     inTurn(async () => {
       const now = await current()
       const before = (await history()).findLast((one) => one.number < (now?.number ?? 0))
       if (!before) throw new MissingError('rollback-missing', 'nothing was announced before this')
-      await swap(before.number)
+      if (!dryRun) await swap(before.number)
       return before
     })
 

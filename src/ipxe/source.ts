@@ -126,7 +126,8 @@ export function createSources({ folder, run, now, standard }: SourcesOptions): S
   return { add, list, find, folderOf, options, defaults }
 }
 
-function defaultName({ from, revision }: SourceAsk): string {
+/** What a source is called that was given no name: from where it comes and its revision. */
+export function defaultName({ from, revision }: SourceAsk): string {
   const base = basename(from.replace(/\/+$/, ''))
     .replace(/\.(git|tar(\.\w+)?|tgz)$/, '')
     .toLowerCase()

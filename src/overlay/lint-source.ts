@@ -1,12 +1,21 @@
 // What is wrong with an archive or a layer that no station asked for yet. For `bivouac overlay lint`.
+import { stat } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { inspectOverlay } from '../alpine/overlay.ts'
 import type { OverlayWarning } from '../alpine/overlay-warning.ts'
 import { BivouacError, InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { MistakesError } from '../store/mistake.ts'
 import { lookLayer, readLayer } from './layer.ts'
 
-/** Warnings about an archive. What makes it unfit to be served is one of them. Throws MissingError when it is not there, OutsideError when it cannot be read. */
+/** Warnings about an archive. What makes it unfit to be served is one of them. Throws MissingError when it is not there, InputError for a folder, OutsideError when it cannot be read. */
 export async function lintArchive(file: string): Promise<readonly OverlayWarning[]> {
+  if (
+    await stat(file).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+  )
+    throw new InputError('overlay-folder', `${file} is a folder: give the name of a layer, such as ${basename(file)}, or an archive`)
   try {
     return (await inspectOverlay(file)).warnings
   } catch (error) {

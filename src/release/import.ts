@@ -1,9 +1,10 @@
 // Imports one release: finds the source, checks it, takes the boot files out, looks whether they belong together, and puts them in their place
 // at once, with a manifest. Called by the command. What is there is never changed.
-import { rm } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConflictError, InputError } from '../boot/error.ts'
-import { codeOf, writeAtomic } from '../store/atomic.ts'
+import { codeOf, diskError, writeAtomic } from '../store/atomic.ts'
+import { takeLock } from '../store/lock.ts'
 import { manifestName, type ReleaseManifest } from '../store/manifest.ts'
 import { type Draft, openDraft, type ReleaseFile } from './draft.ts'
 import { type Inspection, inspectRelease } from './inspect.ts'
@@ -51,7 +52,7 @@ export type ImportOutcome = {
 
 /**
  * Imports the release. Throws InputError for what does not belong together or cannot be one (`flavour-mix`, `kernel-mix`, `release-…`, `archive-hostile`),
- * ConflictError `release-differs` when another content stands under that id, OutsideError `checksum-wrong`, `signature-wrong`, `signature-missing`,
+ * ConflictError `release-differs` when another content stands under that id and `import-running` while another downloads, OutsideError `checksum-wrong`, `signature-wrong`, `signature-missing`,
  * DecodeError for damaged files, and what the network and the disk throw. Then nothing is left of it but a download that can be gone on with.
  */
 export async function importRelease(ask: ImportAsk, deps: ImportDeps): Promise<ImportOutcome> {
@@ -61,11 +62,29 @@ export async function importRelease(ask: ImportAsk, deps: ImportDeps): Promise<I
   const known = before && !ask.trustKeys && !ask.withPackages ? await findKnown(ask, deps, before, source) : undefined
   if (known) return { outcome: 'there', id: known.id, source: source.label, verified: known.verified, manifest: known, keys: [], warnings: [] }
   if (ask.dryRun && source.isRemote) return foresee(ask, source)
-  const path = await source.fetch()
-  const verdict = await judge(path, ask, source, deps)
-  const outcome = await take(path, ask, source, verdict, deps)
-  if (source.isRemote && !ask.dryRun) await rm(path, { force: true })
-  return outcome
+  const unlock = source.isRemote ? await lockDownloads(downloads) : async () => undefined
+  try {
+    const path = await source.fetch()
+    const verdict = await judge(path, ask, source, deps)
+    const outcome = await take(path, ask, source, verdict, deps)
+    if (source.isRemote) await rm(path, { force: true })
+    return outcome
+  } finally {
+    await unlock()
+  }
+}
+
+/** Two that write one unfinished download would spoil it for each other. */
+async function lockDownloads(folder: string): Promise<() => Promise<void>> {
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw diskError(folder, error)
+  })
+  return takeLock(folder).catch((cause) => {
+    if (!(cause instanceof ConflictError)) throw cause
+    throw new ConflictError('import-running', `another import is downloading into ${folder}: wait until it is done, then give this one again`, {
+      cause,
+    })
+  })
 }
 
 const flavourOf = ({ flavour = 'lts' }: ImportAsk): string => flavour

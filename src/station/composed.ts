@@ -76,6 +76,7 @@ function foundOf({ path, report, notes, ...composed }: Composed, mac: Mac | unde
     digest: composed.digest,
     contentId: composed.contentId,
     layers: composed.layers,
+    ...(composed.pinned && { pinned: composed.pinned }),
     isSecret: composed.isSecret,
     secretPaths: composed.secretPaths,
   }

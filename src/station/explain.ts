@@ -12,7 +12,7 @@ import type { GatePlan } from './plan.ts'
 import type { Maybe } from './maybe.ts'
 import { explainRepositories } from './repository.ts'
 import type { Scripts } from './script.ts'
-import { listOverlayPlaces, type OverlaySearch } from './shelf.ts'
+import { type FoundOverlay, listOverlayPlaces, type OverlaySearch } from './shelf.ts'
 import { type RenderedScript, renderPlan } from './view.ts'
 
 /** On which network a station would ask, as far as the configuration and its leases tell. */
@@ -77,6 +77,8 @@ export type Explanation = {
         /** Of a composed one: its layers, the lowest first, and its SHA-256. */
         readonly layers?: readonly string[]
         readonly digest?: string
+        /** An operator went back to this version: it is not what the layers say now. */
+        readonly pinned?: FoundOverlay['pinned']
         /** Given only with the ticket of a boot. */
         readonly isSecret: boolean
         /** More exact places, where there is none. */
@@ -197,7 +199,7 @@ function renderOrNothing(plan: GatePlan, mac: Mac, ask: ExplainAsk, { scripts, h
 
 function explainOverlay(overlay: OverlaySearch, mac: Mac, station: Station | undefined): Explanation['overlay'] {
   if (!('path' in overlay)) return { missing: overlay.missing, ...(overlay.broken !== undefined && { broken: overlay.broken }) }
-  const { path, from, report, layers, digest, isSecret = false } = overlay
+  const { path, from, report, layers, digest, pinned, isSecret = false } = overlay
   const places = listOverlayPlaces(mac, station)
   return {
     path,
@@ -205,6 +207,7 @@ function explainOverlay(overlay: OverlaySearch, mac: Mac, station: Station | und
     warnings: report.warnings,
     ...(layers && { layers }),
     ...(digest !== undefined && { digest }),
+    ...(pinned && { pinned }),
     isSecret,
     passed: places.filter((one) => order.indexOf(one.from) < order.indexOf(from)).map((one) => one.path),
   }

@@ -153,7 +153,8 @@ const rests = ({ world, archive }: Draft, now: Asker): boolean =>
   world.records === now.world.records && world.site === now.world.site && isSame(archive, now.archive)
 
 function isSame(one: OverlaySearch, other: OverlaySearch): boolean {
-  if ('path' in one) return 'path' in other && one.path === other.path && one.identity === other.identity
+  if ('path' in one)
+    return 'path' in other && one.path === other.path && one.identity === other.identity && one.pinned?.version === other.pinned?.version
   return 'missing' in other && one.missing === other.missing
 }
 

@@ -27,6 +27,8 @@ export type FoundOverlay = {
   readonly contentId?: string
   /** What it was composed of, lowest first. */
   readonly layers?: readonly string[]
+  /** An operator went back to this version: it is not what the layers say now. */
+  readonly pinned?: { readonly version: number; readonly at: number; readonly who: string }
   /** Given once for each boot, and only with that boot's ticket. */
   readonly isSecret?: boolean
   /** Of its files those that hold secrets, and are never shown. */

@@ -1,5 +1,5 @@
 // The command line as a person meets it: without a server, exit codes, messages that help.
-import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parseAge } from '../../src/cli/watch.ts'
@@ -61,10 +61,36 @@ describe('--help', () => {
     command.configureOutput({ writeOut: (piece) => void pieces.push(piece) }).outputHelp()
     return pieces.join('')
   }
-  const helpsOf = (command: Command): string => (command.parent ? `${helpOf(command)}${helpsOf(command.parent)}` : '')
-  it.each(leaves)('shows examples of %s, by itself or with its group', (name, command) => {
-    expect(helpsOf(command)).toMatch(new RegExp(`Examples:\\n[\\s\\S]*bivouac (--\\S+ (\\S+ )?)*${name}`))
+  it.each(leaves)('shows examples of %s, and that it answers machines too', (name, command) => {
+    expect(helpOf(command)).toMatch(new RegExp(`Examples:\\n[\\s\\S]*bivouac (--\\S+ (\\S+ )?)*${name}`))
+    expect(helpOf(command)).toMatch(/^ {2}--json /m)
   })
+
+  // `try` boots in folders of its own below the state; the others only look.
+  const onlyLook =
+    /^(try|config (check|show)|explain|events|trace|status|leases|ipxe (source list|list|show|diff|recipes|targets|options)|nfs status)$/
+  const onlyLookToo = /^(mirror (status|verify|snapshot (list|show))|apk (key show|list|resolve)|release (list|show|diff|verify|additions show))$/
+  const onlyLookAsWell = /^(overlay (show|lint|diff|history)|save list)$/
+  it.each(leaves)('has --dry-run for %s, unless it changes nothing', (name, command) => {
+    const hasDryRun = command.options.some(({ long }) => long === '--dry-run')
+    expect(hasDryRun).toBe(![onlyLook, onlyLookToo, onlyLookAsWell].some((names) => names.test(name)))
+  })
+})
+
+describe('a dry run', () => {
+  it('makes nothing, binds nothing and ends well', () => {
+    for (const words of [
+      ['serve'],
+      ['depot', 'init'],
+      ['token', 'new'],
+      ['ipxe', 'source', 'add', './none.tar.gz'],
+      ['ipxe', 'build', 'undionly', '--publish'],
+    ]) {
+      expect(folder.run(...words, '--dry-run'), words.join(' ')).toMatchObject({ code: 0, stdout: expect.stringMatching(/would/) })
+      expect(() => JSON.parse(folder.run('--json', ...words, '--dry-run').stdout), words.join(' ')).not.toThrow()
+    }
+    expect(readdirSync(folder.path)).toEqual([])
+  }, 60_000)
 })
 
 describe('depot init', () => {
@@ -106,6 +132,23 @@ describe('config check', () => {
       'template-bad templates/wait.ipxe.ejs:2',
       'template-missing profiles/kiosk.yaml:2',
     ])
+    expect(ended.code).toBe(2)
+  })
+  it('carries the templates out: what fails only when a station asks is told before', () => {
+    folder.run('depot', 'init')
+    write('depot/templates/station.ipxe.ejs', '#!ipxe\necho <%= it.hostname.toUpperCase() %>\nboot\n')
+    write('depot/templates/kiosk.ipxe.ejs', '#!ipxe\n\necho <%= it.nothing %>\n')
+    write('depot/templates/local.ipxe.ejs', '#!ipxe\nexit\n')
+    write('depot/templates/wait.ipxe.ejs', '#!ipxe\n<% for (;;) { } %>\n')
+    write('depot/profiles/kiosk.yaml', 'kind: script\ntemplate: kiosk.ipxe\n')
+    const ended = folder.run('--json', 'config', 'check')
+    const { findings } = JSON.parse(ended.stdout) as { findings: { code: string; file: string; line?: number }[] }
+    expect(
+      findings
+        .filter(({ code }) => code === 'template-bad')
+        .map(({ file, line }) => `${file}:${line}`)
+        .sort(),
+    ).toEqual(['templates/kiosk.ipxe.ejs:3', 'templates/station.ipxe.ejs:2', 'templates/wait.ipxe.ejs:undefined'])
     expect(ended.code).toBe(2)
   })
   it('checks records and networks together', () => {

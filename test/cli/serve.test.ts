@@ -1,5 +1,6 @@
 // `bivouac serve` as a process: first start, what it says, signals, and the commands that ask it.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -90,6 +91,16 @@ describe('serve', () => {
     for (const { parentPath, name } of files) expect(readFileSync(join(parentPath, name), 'utf8')).not.toContain(token)
     const second = await folder.serve()
     expect(second.output()).not.toMatch(/bvc_/)
+  })
+
+  it('shows the token at the first start that succeeds', async () => {
+    const taken = createServer()
+    await new Promise<void>((done) => taken.listen(0, '127.0.0.1', done))
+    const { port } = taken.address() as AddressInfo
+    const ended = folder.run('--http.address', '127.0.0.1', '--http.port', String(port), '--tftp.enabled', 'false', 'serve')
+    taken.close()
+    expect([ended.code, ended.stdout]).toEqual([3, expect.not.stringContaining('bvc_')])
+    expect((await folder.serve()).output()).toMatch(/shown only now: bvc_/)
   })
 
   it('refuses a second server on the same state', async () => {

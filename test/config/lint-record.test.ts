@@ -23,7 +23,8 @@ async function lint(files: Record<string, string>, config = '', options?: Record
 }
 
 const release = (id: string, flavour = 'lts') => ({ [`releases/${id}/vmlinuz-${flavour}`]: '', [`releases/${id}/initramfs-${flavour}`]: '' })
-const good = { 'profiles/default.yaml': 'kind: alpine\n', ...release('3.22/x86_64') }
+const packages = 'repositories: [http://10.9.0.2/alpine/v3.22/main]\n'
+const good = { 'profiles/default.yaml': `kind: alpine\n${packages}`, ...release('3.22/x86_64') }
 const kiosk = 'mac: 52:54:00:00:00:01\n'
 const lab = `networks:
   - name: lab
@@ -39,8 +40,8 @@ describe('lintRecords', () => {
       ...good,
       ...release('3.22/aarch64'),
       'stations/a.yaml': `${kiosk}profile: own\naddress: 10.9.0.7\n`,
-      'profiles/own.yaml': 'kind: alpine\nkernel: vmlinuz-virt\ninitramfs: initramfs-virt\nmodloop: boot/modloop-virt\nmatch: {group: own}\n',
-      'profiles/named.yaml': 'kind: alpine\nrelease: 3.22/aarch64\n',
+      'profiles/own.yaml': `kind: alpine\nkernel: vmlinuz-virt\ninitramfs: initramfs-virt\nmodloop: boot/modloop-virt\nmatch: {group: own}\n${packages}`,
+      'profiles/named.yaml': `kind: alpine\nrelease: 3.22/aarch64\n${packages}`,
     }
     expect(await lint(files, lab, { hasFile: () => true, hasLoader: () => true })).toEqual([])
   })
@@ -189,7 +190,7 @@ describe('lintRecords', () => {
   })
 
   it('looks for files where it is told how', async () => {
-    const files = { ...good, 'profiles/a.yaml': 'kind: alpine\nkernel: vmlinuz-lts\ninitramfs: initramfs-lts\n' }
+    const files = { ...good, 'profiles/a.yaml': `kind: alpine\nkernel: vmlinuz-lts\ninitramfs: initramfs-lts\n${packages}` }
     expect(await lint(files, '', { hasFile: (path) => path === 'vmlinuz-lts' })).toEqual([
       'error file-missing: profiles/a.yaml:3: initramfs: there is no initramfs-lts in the depot',
     ])

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { profileSchema, indexRecords, type AlpineProfile, type Release } from '../../src/boot/record.ts'
-import { lintBoot } from '../../src/config/lint-release.ts'
+import { lintBoot, lintNoRepositories } from '../../src/config/lint-release.ts'
 
 const release = (version: string, branch?: string): Release => {
   const folder = `releases/alpine/${version}/x86_64/lts`
@@ -56,6 +56,22 @@ describe('a profile and its release', () => {
     expect(lint(profile)).toEqual([expect.stringMatching(/^warning alpine-dev-ignored alpineDev: every Alpine since v3\.3 ignores/)])
     expect(lint(profile, [release('3.15.0')])).toEqual([expect.stringContaining('so v3.15 too,')])
     expect(lint({ ...profile, release: 'alpine/3.2.0/x86_64/lts' }, [release('3.2.0')])).toEqual([])
+  })
+
+  it('tells a profile without any repositories', () => {
+    const tell = (profile: object, releases: readonly Release[]): string[] => {
+      const found: string[] = []
+      const parsed = profileSchema.parse({ name: 'p', kind: 'alpine', ...profile }) as AlpineProfile
+      lintNoRepositories(parsed, indexRecords([], [parsed], releases), (_, code, __, message) => found.push(`${code}: ${message}`))
+      return found
+    }
+    const one = release('3.22.2', 'v3.22')
+    expect(tell({}, [one])).toEqual([expect.stringMatching(/^repositories-none: .* give repositories: \[apk\/v3\.22\/main, /)])
+    expect(tell(files('', ''), [])).toEqual([expect.stringContaining('repositories-none')])
+    expect(tell({}, [{ ...one, repositories: ['apk/v3.22/main'] }])).toEqual([])
+    expect(tell({ repositories: ['http://10.9.0.2/main'] }, [one])).toEqual([])
+    expect(tell({ omit: ['alpine_repo'] }, [one])).toEqual([])
+    expect(tell({}, [])).toEqual([])
   })
 
   it.each([

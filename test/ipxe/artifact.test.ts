@@ -107,6 +107,18 @@ describe('publishing', () => {
     expect((await publisher.publish(await artifacts.show(fingerprintOf('two')))).number).toBe(4)
   })
 
+  it('tells in a dry run what there would be, with every check, and changes nothing', async () => {
+    const [one, two] = [await add('one'), await add('two')]
+    await publisher.publish(one)
+    const before = await readlink(join(depot, 'ipxe/current'))
+    expect((await publisher.publish(two, undefined, true)).names['undionly.kpxe']).toBe(two.fingerprint)
+    expect((await publisher.unpublish(['gpxe.kpxe'], true)).names).toEqual({ 'undionly.kpxe': one.fingerprint })
+    await expect(publisher.publish(two, ['../x'], true)).rejects.toMatchObject({ code: 'name-bad' })
+    await expect(publisher.rollback(true)).rejects.toMatchObject({ code: 'rollback-missing' })
+    expect((await artifacts.prune(0, await publisher.inUse(), true)).removed).toEqual([two.fingerprint])
+    expect([await readlink(join(depot, 'ipxe/current')), (await artifacts.list()).length]).toEqual([before, 2])
+  })
+
   it('never shows a mixture, however often it changes', async () => {
     const both = [await add('one'), await add('two')] as const
     await publisher.publish(both[0])
@@ -164,7 +176,10 @@ describe('patching', () => {
 
   it('changes script and CAs of a UEFI loader in place', async () => {
     const base = await artifacts.add(given('efi', efi), { 'snponly.efi': body })
+    const would = await patchArtifact(artifacts, base, { script: other, trust: [authorityPem] }, () => tick++, true)
+    expect((await artifacts.list()).length).toBe(1)
     const patched = await patchArtifact(artifacts, base, { script: other, trust: [authorityPem] }, () => tick++)
+    expect([would.sha256, would.fingerprint, would.licence]).toEqual([patched.sha256, patched.fingerprint, patched.licence])
     const bytes = Buffer.from(await artifacts.read(patched))
     expect(bytes.length).toBe(body.length)
     expect(readSlot(bytes)).toBe(other)

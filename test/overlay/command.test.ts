@@ -86,6 +86,10 @@ describe('overlays by command, without a server', { timeout: 120_000 }, () => {
     writeFileSync(join(folder.path, 'cut.tar.gz'), goodOverlay('x').subarray(0, 100))
     expect(run('overlay', 'lint', './cut.tar.gz').stdout).toMatch(/overlay-gzip: it cannot be served/)
     expect(run('overlay', 'lint', 'base')).toMatchObject({ code: 0, stdout: 'nothing to warn of\n' })
+    expect(run('overlay', 'lint', './depot/overlays/base')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/give the name of a layer, such as base/),
+    })
     expect(run('overlay', 'lint', 'nobody')).toMatchObject({ code: 4 })
   })
 

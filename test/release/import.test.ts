@@ -350,6 +350,20 @@ describe('import from upstream', () => {
     expect(await run(place, { source: 'upstream' })).toMatchObject({ outcome: 'imported' })
   })
 
+  it('refuses a second download at the same time, and leaves the first alone', async () => {
+    const archive = makeNetboot(makeBootFiles('lts'))
+    const upstream = await startMirror(archive)
+    upstream.fault(archivePath, { kind: 'slow' })
+    const place = await makePlace(upstream)
+    const first = run(place, { source: 'upstream' })
+    await expect.poll(() => upstream.hits(archivePath), { timeout: 30_000 }).toBe(1)
+    await expect(run(place, { source: 'upstream' })).rejects.toMatchObject({ code: 'import-running' })
+    upstream.fault(archivePath, undefined)
+    upstream.release()
+    expect(await first).toMatchObject({ outcome: 'imported', id })
+    expect(await run(place, { source: 'upstream' })).toMatchObject({ outcome: 'there' })
+  })
+
   it('refuses an archive that is another than the list says', async () => {
     const mirror = await startMirror(makeNetboot(makeBootFiles('lts')))
     const place = await makePlace(mirror)

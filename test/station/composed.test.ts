@@ -20,7 +20,7 @@ const report = { entries: 1, inflatedBytes: 1, world: [], repositories: [], serv
 /** A composer whose overlays say what they were made of, and that can be told to fail. */
 function createStage(input: RoomInput = {}) {
   const asks: ComposeAsk[] = []
-  const state = { failure: undefined as Error | undefined, secret: false, salt: '', isLate: false }
+  const state = { failure: undefined as Error | undefined, secret: false, salt: '', isLate: false, pinned: undefined as Composed['pinned'] }
   const held = new Map<string, Mac>()
   const clock = { steady: 0 }
   const holder: { room?: Room } = {}
@@ -34,7 +34,15 @@ function createStage(input: RoomInput = {}) {
     mkdirSync(join(path, '..'), { recursive: true })
     writeFileSync(path, text)
     const common = { report, layers, isSecret: state.secret, secretPaths: [], notes: [{ code: 'note', text: 'a note' }] }
-    const composed = { path, digest, contentId: digest, identity: digest, sizeBytes: text.length, ...common }
+    const composed = {
+      path,
+      digest,
+      contentId: digest,
+      identity: digest,
+      sizeBytes: text.length,
+      ...common,
+      ...(state.pinned && { pinned: state.pinned }),
+    }
     return state.isLate ? Promise.resolve(composed) : composed
   }
   const tickets: Tickets = createTickets({
@@ -127,6 +135,15 @@ describe('layers', () => {
       isSecret: true,
       digest: expect.stringMatching(/^[0-9a-f]{64}$/),
     })
+  })
+
+  it('are told by explain to be held where an operator went back to a version', async () => {
+    const { room, state } = createStage()
+    expect((await room.gate.explain(mac)).overlay).not.toHaveProperty('pinned')
+    const pinned = { version: 3, at: 1_763_000_000_000, who: 'anna' }
+    state.pinned = pinned
+    room.pass()
+    expect((await room.gate.explain(mac)).overlay).toMatchObject({ from: 'layers', pinned })
   })
 
   it('are behind the ticket of a pxelinux configuration too', async () => {
