@@ -44,11 +44,21 @@ export const packageFileName = ({ name, version }: Pick<IndexedPackage, 'name' |
 /** Reads an APKINDEX.tar.gz, signed or not; nothing is verified. Throws DecodeError `gzip-…`, `tar-…`, `index-…`. */
 export function readIndex(bytes: Uint8Array, given: Partial<IndexLimits> = {}): ApkIndex {
   const limits = { ...defaultLimits, ...given }
+  const { description, text } = openIndex(bytes, limits)
+  return { description, packages: parseIndex(text, limits) }
+}
+
+/** The packages of the same file, some at a time: who serves stations meanwhile gives way between them. Throws as `readIndex` does. */
+export function* readIndexPieces(bytes: Uint8Array): Generator<IndexedPackage[]> {
+  yield* parseIndexPieces(openIndex(bytes, defaultLimits).text, defaultLimits)
+}
+
+function openIndex(bytes: Uint8Array, limits: IndexLimits): { readonly description: string; readonly text: string } {
   const files = readTar(inflateFrom(bytes, splitSigned(bytes).signedFrom, limits.bytes))
   const bodies = files.filter(({ entry }) => entry.kind === 'file' && entry.path === 'APKINDEX')
   if (bodies.length !== 1) throw new DecodeError('index-missing', bodies.length ? 'two files called APKINDEX' : 'no file called APKINDEX in it')
   const description = files.find(({ entry }) => entry.path === 'DESCRIPTION')
-  return { description: description ? decoder.decode(description.body).trim() : '', packages: parseIndex(decoder.decode(bodies[0]?.body), limits) }
+  return { description: description ? decoder.decode(description.body).trim() : '', text: decoder.decode(bodies[0]?.body) }
 }
 
 function inflateFrom(bytes: Uint8Array, start: number, maxBytes: number): Uint8Array {
@@ -67,13 +77,23 @@ function inflateFrom(bytes: Uint8Array, start: number, maxBytes: number): Uint8A
 const decoder = new TextDecoder()
 
 /** The text of an index: blocks of `K:value` lines between empty lines. Throws DecodeError `index-…`. (apk-package(5), the APKINDEX format) */
-export function parseIndex(text: string, { packages: maxPackages }: Pick<IndexLimits, 'packages'> = defaultLimits): IndexedPackage[] {
-  const packages: IndexedPackage[] = []
+export function parseIndex(text: string, limits: Pick<IndexLimits, 'packages'> = defaultLimits): IndexedPackage[] {
+  return [...parseIndexPieces(text, limits)].flat()
+}
+
+const packagesPerPiece = 500
+
+function* parseIndexPieces(text: string, { packages: maxPackages }: Pick<IndexLimits, 'packages'>): Generator<IndexedPackage[]> {
+  let packages: IndexedPackage[] = []
+  let count = 0
   let block: Record<string, string> = {}
   let isEmpty = true
   const finish = (): void => {
-    if (!isEmpty) packages.push(makePackage(block))
-    if (packages.length > maxPackages) throw new DecodeError('index-long', `more than ${maxPackages} packages`)
+    if (!isEmpty) {
+      packages.push(makePackage(block))
+      count++
+    }
+    if (count > maxPackages) throw new DecodeError('index-long', `more than ${maxPackages} packages`)
     block = {}
     isEmpty = true
   }
@@ -86,9 +106,12 @@ export function parseIndex(text: string, { packages: maxPackages }: Pick<IndexLi
       isEmpty = false
     } else throw new DecodeError('index-line', `a line without its letter: ${JSON.stringify(text.slice(at, Math.min(end, at + 60)))}`)
     at = end + 1
+    if (packages.length < packagesPerPiece) continue
+    yield packages
+    packages = []
   }
   finish()
-  return packages
+  yield packages
 }
 
 // Both become file names: nothing that could leave its folder or hide.

@@ -2,7 +2,8 @@
 // What is not signed by a trusted key, or cannot be read, never takes the place of what is there.
 import { createHash } from 'node:crypto'
 import { dirname, join } from 'node:path'
-import { packageFileName, readIndex } from '../apk/index-file.ts'
+import { setImmediate as othersTurn } from 'node:timers/promises'
+import { packageFileName, readIndexPieces } from '../apk/index-file.ts'
 import { type TrustedKeys, verifySigned } from '../apk/signature.ts'
 import { DecodeError, OutsideError } from '../boot/error.ts'
 import { readBody } from '../upstream/body.ts'
@@ -62,7 +63,7 @@ export function createIndexFetch({ root, upstream, upstreamUrl, keys, reach, tel
     try {
       if (trusted.size) verifySigned(bytes, trusted)
       else tell.withoutKeys()
-      return namesOf(bytes)
+      return await namesOf(bytes)
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
       throw new OutsideError('mirror-untrusted', `${url}: ${error.message}; it is not taken`, true, { cause: error })
@@ -88,11 +89,14 @@ export function createIndexFetch({ root, upstream, upstreamUrl, keys, reach, tel
   return fetch
 }
 
-/** What an index says of its packages, by file name. Throws DecodeError. */
-export function namesOf(bytes: Uint8Array): ReadonlyMap<string, Expected> {
+/** What an index says of its packages, by file name. A big one takes half a second, in which stations have their turns. Rejects with DecodeError. */
+export async function namesOf(bytes: Uint8Array): Promise<ReadonlyMap<string, Expected>> {
   const names = new Map<string, Expected>()
-  for (const { name, version, sizeBytes, checksum } of readIndex(bytes).packages)
-    names.set(own(packageFileName({ name, version })), { name: own(name), version: own(version), sizeBytes, checksum: own(checksum) })
+  for (const piece of readIndexPieces(bytes)) {
+    for (const { name, version, sizeBytes, checksum } of piece)
+      names.set(own(packageFileName({ name, version })), { name: own(name), version: own(version), sizeBytes, checksum: own(checksum) })
+    await othersTurn()
+  }
   return names
 }
 

@@ -125,9 +125,13 @@ export function createPullIndexes(options: PullIndexOptions): PullIndexes {
   }
 
   function loadNames(record: IndexRecord, tag?: string): Promise<void> {
+    const before = record.namesTag
     record.loading ??= readFile(join(root, record.path))
-      .then((bytes) => {
-        if (!record.path.endsWith('.adb')) record.names = namesOf(bytes)
+      .then(async (bytes) => {
+        const names = record.path.endsWith('.adb') ? undefined : await namesOf(bytes)
+        // A newer one came from the upstream meanwhile.
+        if (record.namesTag !== before) return
+        if (names) record.names = names
         if (tag !== undefined) record.namesTag = tag
       })
       .finally(() => {

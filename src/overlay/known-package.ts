@@ -2,7 +2,8 @@
 // a word. Asks no network. A big index takes a moment to read, so it is kept while its file is the same.
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { indexFileName, readIndex } from '../apk/index-file.ts'
+import { setImmediate as othersTurn } from 'node:timers/promises'
+import { indexFileName, readIndexPieces } from '../apk/index-file.ts'
 import type { Release } from '../boot/record.ts'
 import { identityOf } from '../store/version.ts'
 
@@ -26,9 +27,11 @@ export function createKnownPackages(packagesRoot: string): (sources: PackageSour
       const known = kept.get(path)
       if (known?.identity === identity) return known.names
       if (stats.size > maxIndexBytes) return undefined
-      const names = new Set(
-        readIndex(await readFile(path)).packages.flatMap(({ name, provides }) => [name, ...provides.map((one) => one.replace(/[<>=~].*$/, ''))]),
-      )
+      const names = new Set<string>()
+      for (const piece of readIndexPieces(await readFile(path))) {
+        for (const { name, provides } of piece) for (const one of [name, ...provides]) names.add(one.replace(/[<>=~].*$/, ''))
+        await othersTurn()
+      }
       if (kept.size >= maxKept) kept.clear()
       kept.set(path, { identity, names })
       return names

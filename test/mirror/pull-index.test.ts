@@ -1,6 +1,8 @@
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { writeIndex } from '../../src/apk/index-file.ts'
+import { namesOf } from '../../src/mirror/pull-index-fetch.ts'
 import { makeApkKey, makeIndex, makePackage } from '../support/apk.ts'
 import { eventually, folder, indexPath, key, makePullRig, type PullRig } from './pull-rig.ts'
 
@@ -198,4 +200,20 @@ describe('indexes', () => {
     await eventually(async () => (await rig.get(indexPath)).equals(second)).toBe(true)
     await eventually(() => rig.pull.describe().indexes[0]?.packages).toBe(2)
   })
+})
+
+it('the names of a big index are read bit by bit, and others have their turns meanwhile', async () => {
+  const [{ entry }] = [one]
+  const packages = Array.from({ length: 3_001 }, (_, at) => ({ ...entry, name: `p${at}` }))
+  let turns = 0
+  let isOver = false
+  const count = (): void => {
+    turns++
+    if (!isOver) setImmediate(count)
+  }
+  setImmediate(count)
+  const names = await namesOf(writeIndex({ description: 'big', packages }))
+  isOver = true
+  expect([names.size, names.get(`p3000-${entry.version}.apk`)?.name]).toEqual([3_001, 'p3000'])
+  expect(turns).toBeGreaterThanOrEqual(5)
 })
