@@ -68,9 +68,16 @@ export function createAccept({ depot, blobs, history, maxBytes }: AcceptOptions)
     // A station sends back the secrets that it was given.
     const { isSecret, paths } = await givenBefore(history, [mac])
     const secrets = { ...(isSecret && { isSecret }), ...(paths.size && { secretPaths: [...paths].sort() }) }
-    if (before) await history.append({ mac, kind: 'found', who: 'bivouac', source: { file: join(depot, before) }, ...secrets })
+    const found = before && (await history.append({ mac, kind: 'found', who: 'bivouac', source: { file: join(depot, before) }, ...secrets }))
     const path = await placeArchive(depot, mac, blob.path)
-    const version = await history.append({ mac, kind, who, source: { digest: blob.digest }, ...secrets, ...(note !== undefined && { note }) })
+    const source = { digest: blob.digest }
+    const version = await history
+      .append({ mac, kind, who, source, ...secrets, ...(note !== undefined && { note }) })
+      .catch(async (error: unknown) => {
+        // Who is told that it was not taken must not boot it.
+        await (found ? placeArchive(depot, mac, blobs.pathOf(found.digest)) : unlink(join(depot, path))).catch(() => undefined)
+        throw error
+      })
     await history.release(mac, who)
     return { ...said, path, version }
   }

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { type TarMember, writeTar } from '../../src/alpine/tar-write.ts'
+import { OutsideError } from '../../src/boot/error.ts'
+import { createAccept } from '../../src/overlay/accept.ts'
 import { createBlobs } from '../../src/overlay/blob.ts'
 import { createDesk } from '../../src/overlay/desk.ts'
 import { createHistory } from '../../src/overlay/history.ts'
@@ -242,6 +244,19 @@ describe('an overlay that is saved', () => {
     expect(await readFile(join(rig.depot, place))).toEqual(Buffer.from(goodOverlay('good')))
     // By itself it can be served.
     expect(await rig.accept({ mac: mac('52:54:00:12:34:99'), who: 'x', file })).toMatchObject({ version: { version: 1 } })
+  })
+
+  it.each([[undefined], [goodOverlay('good')]])('is taken back when its version cannot be written down', async (before) => {
+    const rig = await createRig()
+    if (before) await rig.lay({ [place]: before })
+    const append: typeof rig.history.append = async (ask) => {
+      if (ask.kind === 'saved') throw new OutsideError('write-failed', 'no space left on device', true)
+      return rig.history.append(ask)
+    }
+    const accept = createAccept({ depot: rig.depot, blobs: rig.blobs, history: { ...rig.history, append }, maxBytes: 1_000_000 })
+    const file = await upload(rig, goodOverlay('saved'))
+    await expect(accept({ mac: own, who: 'x', file })).rejects.toMatchObject({ code: 'write-failed' })
+    expect(await readFile(join(rig.depot, place)).catch(() => undefined)).toEqual(before && Buffer.from(before))
   })
 
   it('is compared and not taken on trial', async () => {
