@@ -5,7 +5,8 @@ import type { BootFiles } from '../boot/decide.ts'
 import type { Profile, Records, Station } from '../boot/record.ts'
 import type { GatePlan } from './plan.ts'
 import type { Scripts } from './script.ts'
-import { renderPlan, type ScriptForm } from './view.ts'
+import { renderPlan } from './view.ts'
+import type { ScriptForm } from './ask.ts'
 
 /** Of each profile: the first that name it, and a station without a record. */
 const stationsEach = 20
@@ -16,7 +17,7 @@ const files: BootFiles = {
   modloop: 'releases/r/modloop-lts',
   flavour: 'lts',
 }
-const forms: readonly ScriptForm[] = ['ipxe', 'gpxe', 'pxelinux']
+const forms: readonly ScriptForm[] = ['ipxe', 'gpxe', 'pxelinux', 'grub']
 
 /** Renders every form of every profile's script, with made-up boot files. Never fails for what a template does. */
 export function rehearse({ profiles, stations }: Records, defaultProfile: string, scripts: Scripts): void {
