@@ -30,7 +30,9 @@ export async function readSrvPxe(path: string, places: Places): Promise<Draft> {
     if (!understood.test(entry.path) && root !== places.depot) draft.notes.push(`${entry.path}: copied and served as it is; nothing of ours names it`)
   const profile = await readScript(draft, root, files)
   if (profile) draft.profiles.push({ name: profileName, value: profile, source: join(root, 'gpxe-script') })
-  for (const { path: file } of entries) {
+  for (const entry of entries) {
+    if (entry.kind === 'other' || (entry.kind === 'link' && entry.target === undefined)) continue
+    const { path: file } = entry
     const name = /^configs\/([^/]+\.tar\.gz)$/i.exec(file)?.[1]
     if (name === undefined) continue
     const mac = macOfName(name)
