@@ -45,7 +45,7 @@ export async function readSrvPxe(path: string, places: Places): Promise<Draft> {
       })
     else if (/^default\.tar\.gz$/i.test(name))
       draft.notes.push(
-        `configs/default.tar.gz is every station's that has none of its own; for stations without a record set "unknown: ${profileName}" and "overlays" as docs/stations.md says`,
+        `configs/default.tar.gz is every station's that has none of its own; for stations without a record set "unknown: ${profileName}"`,
       )
     else draft.left.push({ file: join(root, file), text: name, why: 'neither a MAC address nor "default": the file is kept, and no station has it' })
   }
