@@ -1,4 +1,5 @@
 // Reading a foreign tree: every file and folder bounded, links told and never followed out of it. Used by the readers of this room.
+import { constants } from 'node:fs'
 import { lstat, open, readdir, readlink, realpath } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
 import { InputError, MissingError } from '../boot/error.ts'
@@ -11,7 +12,8 @@ const depthMax = 32
 /** The text of a file. Throws MissingError when it is not there, InputError when it is no plain file, too large or cannot be read. */
 export async function readText(path: string, limitBytes = textBytesMax): Promise<string> {
   try {
-    const handle = await open(path, 'r')
+    // A pipe would be waited for; so it is opened and then seen to be none of ours.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
     try {
       const { size } = await checkFile(handle, path)
       if (size > limitBytes) throw new InputError('import-size', `is larger than ${limitBytes} bytes`, { file: path })

@@ -30,7 +30,9 @@ export async function readSrvPxe(path: string, places: Places): Promise<Draft> {
     if (!understood.test(entry.path) && root !== places.depot) draft.notes.push(`${entry.path}: copied and served as it is; nothing of ours names it`)
   const profile = await readScript(draft, root, files)
   if (profile) draft.profiles.push({ name: profileName, value: profile, source: join(root, 'gpxe-script') })
-  for (const { path: file } of entries) {
+  for (const entry of entries) {
+    if (entry.kind === 'other' || (entry.kind === 'link' && entry.target === undefined)) continue
+    const { path: file } = entry
     const name = /^configs\/([^/]+\.tar\.gz)$/i.exec(file)?.[1]
     if (name === undefined) continue
     const mac = macOfName(name)
@@ -43,7 +45,7 @@ export async function readSrvPxe(path: string, places: Places): Promise<Draft> {
       })
     else if (/^default\.tar\.gz$/i.test(name))
       draft.notes.push(
-        `configs/default.tar.gz is every station's that has none of its own; for stations without a record set "unknown: ${profileName}" and "overlays" as docs/stations.md says`,
+        `configs/default.tar.gz is every station's that has none of its own; for stations without a record set "unknown: ${profileName}"`,
       )
     else draft.left.push({ file: join(root, file), text: name, why: 'neither a MAC address nor "default": the file is kept, and no station has it' })
   }

@@ -132,9 +132,8 @@ function commonData(plan: GatePlan, ask: ScriptAsk): object {
     url,
     plain,
     line: undefined,
-    /** Of loaders that hand over to iPXE: the file names of iPXE for BIOS and for UEFI. */
+    /** For loaders that hand over to iPXE, on a BIOS. */
     lkrn: nameFile('ipxe.lkrn', ask),
-    efi: nameFile('x86_64-efi/snponly.efi', ask),
     root: ask.root ?? '',
   }
 }

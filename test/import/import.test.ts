@@ -244,4 +244,15 @@ describe('what cannot be read', () => {
     expect([ended.code, ended.stdout]).toEqual([code, ''])
     expect(ended.stderr).not.toMatch(/\n\s+at /)
   })
+
+  it.each([
+    ['netboot', 'menu.ipxe', 2],
+    ['srv-pxe', 'configs/52-54-00-00-00-07.tar.gz', 0],
+    ['dnsmasq', 'dnsmasq.conf', 2],
+    ['pxe-pilot', 'pxe-pilot.yml', 2],
+  ])('%s: a pipe in the place of %s is not waited for', (kind, name, code) => {
+    mkdirSync(dirname(join(folder.path, 'old', name)), { recursive: true })
+    execFileSync('mkfifo', [join(folder.path, 'old', name)])
+    expect(folder.run('import', kind, kind === 'netboot' || kind === 'srv-pxe' ? 'old' : `old/${name}`, '--copy').code).toBe(code)
+  })
 })

@@ -126,4 +126,16 @@ describeWith(['curl', 'busybox'], 'a site of PXE Pilot', () => {
       /uuid: b8945908-d6a6-41a9-8ff4-0123456789ab\nlabels:\n {2}manufacturer: ACME\n {2}product: Box 1\n {2}serial: S1\n/,
     )
   })
+
+  it('another site is read in while the server runs: through it, and at once in force', () => {
+    mkdirSync(join(folder.path, 'lab/tftp/pxelinux.cfg'), { recursive: true })
+    writeFileSync(join(folder.path, 'lab/tftp/pxelinux.cfg/01-52-54-00-00-00-0a'), 'DEFAULT x\nLABEL x\n KERNEL lab/linux\n')
+    writeFileSync(join(folder.path, 'lab/dnsmasq.conf'), 'tftp-root=tftp\n')
+    writeFileSync(join(folder.path, 'lab/tftp/linux'), 'k')
+    const read = (...more: string[]) => folder.run('import', 'dnsmasq', 'lab/dnsmasq.conf', '--http.port', new URL(served.base).port, ...more)
+    expect(read('--dry-run').stdout).toMatch(/station pxe-52540000000a: would be made/)
+    expect(read()).toMatchObject({ code: 0 })
+    expect(curl(`${served.base}/api/v1/stations/52:54:00:00:00:0a`)).toMatch(/"name":"pxe-52540000000a"/)
+    expect(read().stdout).toMatch(/nothing to do/)
+  })
 })

@@ -7,7 +7,7 @@ import { formatMacHyphen, parseMac } from '../../src/boot/address.ts'
 import { makeGrub, watchTftp } from '../support/netboot.ts'
 import { cardOn, createScene, describeBoot, eventOf, type Scene, stationFiles, wireNetwork } from '../support/virtual.ts'
 
-const stations = { bios: parseMac('52:54:00:cc:00:01'), uefi: parseMac('52:54:00:cc:00:02') }
+const stations = { bios: parseMac('52:54:00:cc:00:01'), uefi: parseMac('52:54:00:cc:00:02'), chain: parseMac('52:54:00:cc:00:03') }
 const folder = 'releases/stand-in/x86_64'
 const tools = ['root', 'ip', 'curl', 'tcpdump', 'grub-mkimage', '/usr/lib/grub/i386-pc/modinfo.sh', '/usr/lib/grub/x86_64-efi/modinfo.sh']
 
@@ -25,6 +25,9 @@ describeBoot(tools, 'GRUB from the record', () => {
         'ipxe/grub.efi': readFileSync(join(work, 'grub.efi')),
         ...stationFiles(stations.bios, 'hut-bios', 'profile: tftp-linux\n'),
         ...stationFiles(stations.uefi, 'hut-uefi', 'profile: choice\n'),
+        ...stationFiles(stations.chain, 'hut-chain', 'profile: other\n'),
+        'profiles/other.yaml': 'kind: chain\ntarget: hello.ipxe\n',
+        'hello.ipxe': '#!ipxe\necho chained by iPXE\npoweroff\n',
         'profiles/tftp-linux.yaml': `kind: linux\nkernel: ${folder}/vmlinuz-virt\ninitrds: [${folder}/initramfs-virt]\narguments: [ip=dhcp, "apkovl={base}/configs/{mac}.tar.gz", panic=-1]\nconsole: [ttyS0]\n`,
         'profiles/choice.yaml':
           'kind: menu\ntimeoutSeconds: 1\ndefault: tftp-linux\nentries:\n  - label: The disk\n    name: disk\n    local: true\n  - label: Linux by TFTP\n    profile: tftp-linux\n',
@@ -37,6 +40,11 @@ describeBoot(tools, 'GRUB from the record', () => {
   it('BIOS and UEFI: its own file by MAC, kernel and initrd by TFTP, up; a menu takes its default', async () => {
     const { names } = await watchTftp(scene.lab, scene.serverRoom, 'eth0')
     await Promise.all([check('bios', names), check('uefi', names)])
+  })
+
+  it('BIOS: what GRUB cannot do goes to iPXE', async () => {
+    const machine = scene.boot('bios', [cardOn(stations.chain, scene.tap('chain0'))])
+    await machine.waitFor(/chained by iPXE/, 90_000)
   })
 
   async function check(firmware: 'bios' | 'uefi', names: () => string[]): Promise<void> {
