@@ -91,7 +91,7 @@ async function restart(context: Context, orders: readonly Order[], isDryRun: boo
   if (isDryRun || !stations.length) return markFailed([...stations.map((station) => ({ station, error: null })), ...unknown])
   const results = await context
     .api()
-    .post<Restart[]>('/api/v1/power', { stations, action: 'cycle', bootFrom: 'network' })
+    .post<Restart[]>('/api/v1/power', { stations, action: 'cycle', bootFrom: 'network', bootFromIfPossible: true })
     .catch((error: Error) => stations.map((station) => ({ station, error: error.message })))
   return markFailed([...results.map(({ station, error }) => ({ station, error: error === null ? null : sayUnswitched(error) })), ...unknown])
 }

@@ -43,15 +43,20 @@ export function addPower({ add }: RouteTable, { desk, records, emit, now }: Powe
       path: '/power',
       right: 'operate',
       summary: 'Ask or switch stations; each has its own result',
-      body: z.strictObject({ stations: stationNames, action: z.enum([...powerActions, 'status']), bootFrom: z.enum(['network', 'disk']).optional() }),
+      body: z.strictObject({
+        stations: stationNames,
+        action: z.enum([...powerActions, 'status']),
+        bootFrom: z.enum(['network', 'disk']).optional(),
+        bootFromIfPossible: z.boolean().default(false).describe('no error where the way knows no boot device'),
+      }),
       answer: z.array(result),
     },
-    ({ body: { stations, action, bootFrom }, by }) => {
+    ({ body: { stations, action, bootFrom, bootFromIfPossible }, by }) => {
       const all = stations.map((name) => findStation(records(), name))
       return inTurns(all, async (station): Promise<Result> => {
         try {
           if (action === 'status') return { station: station.name, state: await desk.status(switched(station)), error: null }
-          await desk.act(switched(station), action, bootFrom)
+          await desk.act(switched(station), action, bootFrom, bootFromIfPossible)
           emit({ at: now(), kind: 'power', mac: station.macs[0] as Station['macs'][number], detail: { action, by, ...(bootFrom && { bootFrom }) } })
           return { station: station.name, state: null, error: null }
         } catch (error) {

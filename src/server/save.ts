@@ -29,10 +29,10 @@ export function openSaving(config: Config, { overlays, scripts, gate, leases, pr
   }
 }
 
-/** What a server that was killed left of saved overlays. Uploads are ours alone, for the state is locked; in `configs/` a command may be writing now. */
+/** What a server that was killed left half written. Uploads are ours alone, for the state is locked; in the depot a command may be writing now. */
 export async function removeUnfinished({ depot, state }: Config): Promise<void> {
   await removeOldDrafts(uploadsOf(state), Number.NEGATIVE_INFINITY, Date.now)
-  await removeOldDrafts(join(depot, 'configs'), 3_600_000, Date.now)
+  for (const folder of ['configs', 'stations', 'profiles']) await removeOldDrafts(join(depot, folder), 3_600_000, Date.now)
 }
 
 const uploadsOf = (state: string): string => join(state, 'uploads')

@@ -4,7 +4,7 @@ import { mkdir, open, readdir, readFile, rename, rm, symlink, unlink } from 'nod
 import { basename, dirname, isAbsolute, join, relative } from 'node:path'
 import { z } from 'zod'
 import { OutsideError } from '../boot/error.ts'
-import { codeOf, diskError, draftPath, syncFolder, writeAtomic } from './atomic.ts'
+import { codeOf, diskError, draftPath, removeOldDrafts, syncFolder, writeAtomic } from './atomic.ts'
 
 /** One file as it is to be: with these bytes, as a link to `target`, or gone. `path` is absolute. */
 export type FileChange = { readonly path: string } & (
@@ -25,6 +25,8 @@ export type Transactions = {
 export async function openTransactions(folder: string): Promise<Transactions> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await finishIntents(folder)
+  // An intent that was being written when the process was killed: nothing had begun.
+  await removeOldDrafts(folder, Number.NEGATIVE_INFINITY, Date.now)
   let running: Promise<unknown> = Promise.resolve()
   return {
     commit(changes) {
