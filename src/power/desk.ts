@@ -37,11 +37,9 @@ export function createPowerDesk({ run, ...options }: DeskOptions): PowerDesk {
     status: async (station) => (await open(station)).status(),
     async act(station, action, bootFrom, isOptional = false) {
       const machine = await open(station)
-      if (bootFrom !== undefined) {
-        if (!machine.bootFrom)
-          throw new InputError('power-boot-device', `${station.power?.kind} cannot say what ${station.name} boots from; leave that out`)
-        await machine.bootFrom?.(bootFrom)
-      }
+      if (bootFrom !== undefined && !machine.bootFrom && !isOptional)
+        throw new InputError('power-boot-device', `${station.power?.kind} cannot say what ${station.name} boots from; leave that out`)
+      if (bootFrom !== undefined) await machine.bootFrom?.(bootFrom)
       await machine.act(action)
     },
     async refresh(subnets) {

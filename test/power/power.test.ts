@@ -7,6 +7,7 @@ import { parseMac } from '../../src/boot/address.ts'
 import { adapterSchema, powerSchema } from '../../src/boot/power.ts'
 import { parseNeighbours, sweep } from '../../src/power/arp.ts'
 import { createCommand, expandWords } from '../../src/power/command.ts'
+import { createPowerDesk } from '../../src/power/desk.ts'
 import { createIpmi } from '../../src/power/ipmi.ts'
 import { createRedfish } from '../../src/power/redfish.ts'
 import { type Run, runTool } from '../../src/power/run.ts'
@@ -179,6 +180,26 @@ describe('Redfish', () => {
     await expect((await open({ systems: 2 })).redfish.status()).rejects.toThrow(/2 systems: name one/)
     const dead = createRedfish({ url: 'http://127.0.0.1:9', user: 'a', password: 'b', verifyTls: true, timeoutMs: 2000 })
     await expect(dead.status()).rejects.toMatchObject({ code: 'power-unreachable' })
+  })
+})
+
+describe('the desk', () => {
+  const desk = createPowerDesk({
+    adapters: [adapterSchema.parse({ name: 'plug', cycle: { cmd: 'plug reset' } })],
+    networks: [],
+    env: {},
+    run: async () => ({ stdout: '', stderr: '' }),
+  })
+  const plug = { name: 'kiosk', macs: [mac], power: powerSchema.parse({ kind: 'command', adapter: 'plug', address: '10.9.1.4' }) }
+
+  it('refuses a boot device that the way does not know, unless it is optional', async () => {
+    await expect(desk.act(plug, 'cycle', 'network')).rejects.toMatchObject({ code: 'power-boot-device' })
+    await desk.act(plug, 'cycle', 'network', true)
+    await desk.act(plug, 'cycle')
+  })
+
+  it('says what a station lacks that it cannot switch', async () => {
+    await expect(desk.status({ name: 'bench', macs: [mac] })).rejects.toMatchObject({ code: 'power-none' })
   })
 })
 
