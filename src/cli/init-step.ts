@@ -7,7 +7,7 @@ import type { Config } from '../config.ts'
 import { createLoaderLibrary } from '../ipxe/library.ts'
 import { readTrustedKeys } from '../mirror/key.ts'
 import { type ImportOutcome, importRelease } from '../release/import.ts'
-import { readManifest, setRepositories } from '../release/manifest.ts'
+import { readManifest, repositoriesOf, setRepositories } from '../release/manifest.ts'
 import { applyEdits, editProfile } from '../release/use.ts'
 import { createUpstream } from '../upstream/client.ts'
 import { readCredentials } from '../upstream/credentials.ts'
@@ -157,7 +157,7 @@ export async function nameRepositories({ depot, mirror, packages }: Config, { id
     packages.url ?? (mirror.upstream ? `pulled through from ${mirror.upstream} when a station asks` : 'what the mirror holds: bivouac mirror import')
   if (manifest?.repositories.length) return settle('packages', false, isDry, `${manifest.repositories.join(', ')}: ${from}`)
   const branch = manifest?.branch ?? branchOf(id.split('/')[1] ?? '')
-  const places = ['main', 'community'].map((name) => `apk/${branch}/${name}`)
+  const places = repositoriesOf(branch ?? 'edge')
   if (!isDry && outcome !== 'would') await setRepositories(depot, id, places)
   return settle('packages', true, isDry, `${places.join(', ')}: ${from}`)
 }

@@ -1,9 +1,11 @@
 // `bivouac release …`: import, list, show, diff, use, prune, verify, and additions to the initramfs. Works on the depot itself, with or without a
 // server, which sees by itself what changed; only what stations fetched lately is asked of it.
-import { resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { Config } from '../config.ts'
 import { type ImportAsk, importRelease } from '../release/import.ts'
+import { readManifest, repositoriesOf, setRepositories } from '../release/manifest.ts'
 import { createUpstream, type Upstream } from '../upstream/client.ts'
 import { readCredentials } from '../upstream/credentials.ts'
 import type { Context } from './context.ts'
@@ -72,13 +74,23 @@ function addImport(group: Command, context: () => Context): void {
           { ...placesOf(config), upstream: upstream.get, onProgress: progress.show, now: Date.now },
         )
         progress.end()
-        if (context().json) sayJson(outcome)
-        else say(formatImport(outcome))
+        const repositories = outcome.outcome === 'imported' ? await nameRepositories(config, outcome.id) : []
+        if (context().json) return sayJson({ ...outcome, ...(repositories.length && { repositories }) })
+        say(formatImport(outcome))
+        if (repositories.length) say(`its packages come from ${repositories.join(', ')}`)
       } finally {
         progress.end()
         await upstream.close()
       }
     })
+}
+
+/** A new release that names none gets those of its branch, where packages can be had: from an upstream, another server, or the mirror. */
+async function nameRepositories({ depot, mirror, packages }: Config, id: string): Promise<readonly string[]> {
+  const manifest = await readManifest(depot, id)
+  if (!manifest || manifest.repositories.length) return []
+  const hasPackages = mirror.upstream !== undefined || packages.url !== undefined || existsSync(join(packages.root, manifest.branch, 'main'))
+  return hasPackages ? (await setRepositories(depot, id, repositoriesOf(manifest.branch))).repositories : []
 }
 
 const placesOf = ({ depot, state, packages, mirror }: Config) => ({

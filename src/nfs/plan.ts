@@ -14,7 +14,9 @@ const neverExported: ReadonlySet<string> = new Set(['secrets'])
 
 const clientSchema = z.string().transform((text, context): string => {
   try {
-    return text.includes('/') ? formatSubnet(parseSubnet(text)) : parseIpv4(text)
+    // One station is a client too, in either spelling.
+    const single = text.replace(/\/32$/, '')
+    return single.includes('/') ? formatSubnet(parseSubnet(single)) : parseIpv4(single)
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message })
     return z.NEVER

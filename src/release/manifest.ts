@@ -34,6 +34,9 @@ export async function readManifest(depot: string, id: string): Promise<ReleaseMa
 /** The text of a manifest: the same for the same manifest. */
 export const formatManifestFile = (manifest: ReleaseManifest): string => `${JSON.stringify(manifest, null, 2)}\n`
 
+/** Where the packages of a branch are, in our mirror: what its releases name unless somebody says otherwise. */
+export const repositoriesOf = (branch: string): string[] => ['main', 'community'].map((name) => `apk/${branch}/${name}`)
+
 /**
  * Sets where a release's packages come from (`['apk/snapshots/spring/v3.22/main']`: paths below the depot, or URLs); profiles that name no
  * repositories of their own use them from then on. Throws MissingError for a release without manifest, InputError for a place that cannot be one.

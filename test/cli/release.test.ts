@@ -62,6 +62,9 @@ it('says what to do for what cannot be', async () => {
     return `${code} ${stderr.split('\n').findLast((line) => line.startsWith('bivouac:')) ?? ''}`
   }
   expect(said('release', 'import', 'upstream')).toMatch(/^2 bivouac: no upstream is configured: set mirror\.upstream/)
+  // With packages at hand the release names them, so that its stations get some.
+  const withUpstream = run('--json', '--mirror.upstream', 'http://127.0.0.1:9/alpine', '--depot', 'other', 'release', 'import', archive)
+  expect(JSON.parse(withUpstream.stdout)).toMatchObject({ outcome: 'imported', repositories: ['apk/v3.22/main', 'apk/v3.22/community'] })
   expect(said('release', 'import', 'nowhere')).toMatch(/^4 bivouac: nowhere is not there \(ENOENT\)/)
   expect(said('release', 'import', archive, '--flavour', 'vanilla')).toMatch(/^2 bivouac: v3\.22 has no flavour vanilla: .* take --flavour lts/)
   expect(said('release', 'import', archive, '--require-signature')).toMatch(/^2 bivouac: the signature was not checked, for there is no key/)

@@ -17,7 +17,7 @@ const site = {
 
 describe('a plan', () => {
   it('says what is left out', () => {
-    expect(parseNfsPlan({ clients: ['10.9.0.0/24', '10.9.1.7'] })).toEqual({
+    expect(parseNfsPlan({ clients: ['10.9.0.0/24', '10.9.1.7/32'] })).toEqual({
       engine: 'ganesha',
       clients: ['10.9.0.0/24', '10.9.1.7'],
       folders: ['configs', 'data', 'scripts'],
