@@ -1,8 +1,10 @@
 // `bivouac try`: boots a virtual station in QEMU and shows each step until it is up. Needs no root and touches no network of the host.
 import { join, resolve } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { Config } from '../config.ts'
 import type { MachineFirmware } from '../qemu/machine.ts'
-import { runTry, type TryOptions, type TryResult } from '../qemu/lab.ts'
+import { runTry, tryMac, type TryOptions, type TryResult } from '../qemu/lab.ts'
+import { createLocalGate } from '../server.ts'
 import type { ApiClient } from './client.ts'
 import type { Context } from './context.ts'
 import { exitCodes, say, sayJson, warn } from './output.ts'
@@ -40,11 +42,14 @@ function parseSeconds(text: string): number {
 
 async function tryOut(context: Context, options: Options): Promise<void> {
   const { config } = context.load()
+  const { site } = config
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const isRunning = options.road !== 'whole' && (await answers(context.api()))
   const result = await runTry({
     depot: config.depot,
+    isServed: await isServed(config),
+    settings: { default: site.defaultProfile, unknown: site.unknown, withoutOverlay: site.withoutOverlay, overlays: config.overlays },
     stateFolder: config.state,
     firmware: options.firmware,
     road: options.road,
@@ -58,6 +63,17 @@ async function tryOut(context: Context, options: Options): Promise<void> {
     signal: stop.signal,
   })
   report(context, result)
+}
+
+/** Would the virtual station get a system of the depot's? Its record and its layers decide, as for real ones. */
+async function isServed(config: Config): Promise<boolean> {
+  const { gate, close } = await createLocalGate(config)
+  try {
+    const { script } = await gate.explain(tryMac)
+    return script.kind === 'alpine' && script.boots
+  } finally {
+    close()
+  }
 }
 
 /** Does a server of ours answer on the configured port? */

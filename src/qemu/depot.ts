@@ -45,11 +45,11 @@ export function packOverlay(hostname: string, more: readonly TarMember[] = []): 
   return gzipSync(writeTar([...members, ...more]))
 }
 
-/** Has the depot a release of 64-bit PCs and an overlay for this MAC? Then the virtual station can boot what real ones boot. */
-export function canBootFrom(depot: string, mac: Mac): boolean {
+/** Has the depot a release of 64-bit PCs and an overlay for this MAC (an archive; `isServed`: one of layers)? Then the virtual station can boot what real ones boot. */
+export function canBootFrom(depot: string, mac: Mac, isServed = false): boolean {
   const overlays = listFolder(join(depot, 'configs'))
   const hasOverlay = overlays.some((name) => name === 'default.tar.gz' || findMac(name.replace(/(\.apkovl)?\.tar\.gz$/, '')) === mac)
-  return hasOverlay && hasKernel(join(depot, 'releases'), false, 8)
+  return (isServed || hasOverlay) && hasKernel(join(depot, 'releases'), false, 8)
 }
 
 function hasKernel(folder: string, isForPc: boolean, depth: number): boolean {

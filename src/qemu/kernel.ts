@@ -32,9 +32,10 @@ export async function findKernel(cache: string, tell: (line: string) => void = (
   throw new MissingError(
     'kernel-missing',
     [
-      'no kernel for a virtual station: none in the depot, none from the package manager, and the host has none that can be read.',
+      'no kernel for a virtual station that is not Alpine: none from the package manager, and the host has none that can be read.',
       ...failures.map((failure) => `  tried: ${failure}`),
-      `  what helps: apt-get update (then this is done by itself), or ${installHint({ apt: 'linux-image-cloud-amd64', apk: 'linux-virt', dnf: 'kernel-core' })}`,
+      `  what helps: apt-get update (then this is done by itself), or ${installHint({ apt: 'linux-image-cloud-amd64', apk: 'linux-virt', dnf: 'kernel-core' })};`,
+      '  without the internet: import a release (docs/alpine.md) and give the virtual station a record; then it boots that and needs no other kernel',
     ].join('\n'),
   )
 }

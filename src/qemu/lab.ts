@@ -22,6 +22,10 @@ export const tryMac: Mac = parseMac('52:54:00:62:76:63')
 export type TryOptions = {
   /** The operator's depot. It is taken when it can boot this station; else a stand-in is made below `stateFolder`. */
   readonly depot: string
+  /** The site's gate gives this station a system, so its overlay need not be an archive. */
+  readonly isServed?: boolean
+  /** What of the site's configuration decides what stations boot; for a server on the operator's depot. */
+  readonly settings?: Readonly<Record<string, unknown>>
   readonly stateFolder: string
   readonly firmware: MachineFirmware
   readonly road: 'auto' | Road
@@ -83,12 +87,13 @@ function chooseRoad({ road, firmware, onStep }: TryOptions, namespace: Namespace
 
 type Setup = { readonly options: TryOptions; readonly folder: string; readonly depot: string; readonly isStandIn: boolean; readonly canLoad: boolean }
 
-async function chooseDepot({ depot, stateFolder, onStep }: TryOptions, folder: string): Promise<{ depot: string; isStandIn: boolean }> {
-  if (canBootFrom(depot, tryMac)) return { depot, isStandIn: false }
+async function chooseDepot(options: TryOptions, folder: string): Promise<{ depot: string; isStandIn: boolean }> {
+  const { depot, stateFolder, onStep } = options
+  if (canBootFrom(depot, tryMac, options.isServed)) return { depot, isStandIn: false }
   const own = join(folder, 'depot')
   const release = await makeDepot({ folder: own, cache: join(stateFolder, 'stand-in'), mac: tryMac, hostname: 'try', tell: onStep })
   onStep(`boots a stand-in, not Alpine (kernel ${release.version} from ${release.from}): the depot has no x86_64 release`)
-  onStep(`  with an overlay for this MAC. For the real thing: docs/first-station.md, with a record and an overlay for ${tryMac}`)
+  onStep(`  that this MAC would get. For the real thing (docs/alpine.md):  echo 'mac: ${tryMac}' > ${join(depot, 'stations/try.yaml')}`)
   return { depot: own, isStandIn: true }
 }
 
@@ -141,9 +146,9 @@ async function planHttp(setup: Setup): Promise<SessionPlan> {
 }
 
 /** JSON is YAML. Answers the file's path. */
-function writeConfig({ folder, depot }: Setup, rest: Record<string, unknown>): string {
+function writeConfig({ folder, depot, isStandIn, options }: Setup, rest: Record<string, unknown>): string {
   const path = join(folder, 'bivouac.yaml')
-  writeFileSync(path, `${JSON.stringify({ depot, state: join(folder, 'state'), ...rest }, null, 2)}\n`)
+  writeFileSync(path, `${JSON.stringify({ ...(!isStandIn && options.settings), depot, state: join(folder, 'state'), ...rest }, null, 2)}\n`)
   return path
 }
 

@@ -31,6 +31,13 @@ describe('what a try takes', () => {
     expect(canBootFrom(join(folder, 'nothing'), tryMac)).toBe(false)
   })
 
+  it('takes the depot’s release also where the gate says that layers make the overlay', () => {
+    put('layered/releases/alpine/3.22.2/x86_64/lts/vmlinuz-lts', '')
+    expect(canBootFrom(join(folder, 'layered'), tryMac)).toBe(false)
+    expect(canBootFrom(join(folder, 'layered'), tryMac, true)).toBe(true)
+    expect(canBootFrom(join(folder, 'nothing'), tryMac, true)).toBe(false)
+  })
+
   it('finds a loader that lies in the depot', () => {
     put('loaders/ipxe/undionly.kpxe', '')
     put('loaders/ipxe/x86_64-efi/snponly.efi', '')
