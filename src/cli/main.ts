@@ -57,7 +57,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
     .option('--server <url>', 'the running server to ask (default: the configured port on this machine)')
     .option('--token <token>', 'operator token (better: BIVOUAC_TOKEN in the environment)')
     .addHelpText('after', help)
-    .showHelpAfterError('(bivouac --help tells how)')
+    .showHelpAfterError('(the same with --help tells how)')
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
   const context = (): Context => createContext({ ...program.opts<Omit<GlobalOptions, 'keys'>>(), keys }, env)

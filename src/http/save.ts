@@ -72,7 +72,13 @@ export function addSaveRoutes(app: Hono<HttpEnv>, deps: AppDeps, save: SaveDeps,
     if (phase) return take(c, { phase })
     const refusal = await rights.check(c, 'operate')
     if (refusal?.status === 429) return say(429, 'too many wrong tokens from this address; wait a little', { 'Retry-After': '6' })
-    return take(c, refusal ? 'no configuration phase is open for this token' : { operator: true })
+    if (!refusal) return take(c, { operator: true })
+    return take(
+      c,
+      token === undefined
+        ? 'a token is needed: the one that bivouac save open prints, or an operator token'
+        : 'no configuration phase is open for this token',
+    )
   }
 
   async function take(c: Context<HttpEnv>, grant: Grant | string): Promise<Response> {

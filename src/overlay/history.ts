@@ -223,10 +223,10 @@ function chooseTarget(versions: readonly OverlayVersion[], to: number | undefine
   const found = to === undefined ? before : versions.find(({ version }) => version === to)
   if (found) return found
   const list = versions.map(({ version }) => version).join(', ') || 'none'
-  throw new MissingError(
-    'version-missing',
-    to === undefined ? `there is no version before the one in force (kept: ${list})` : `there is no version ${to} (kept: ${list})`,
-  )
+  if (to !== undefined) throw new MissingError('version-missing', `there is no version ${to} (kept: ${list})`)
+  const kind = inForce?.kind === 'composed' ? 'composition' : 'archive'
+  const hint = versions.length > 1 ? '; name another one by its number' : ''
+  throw new MissingError('version-missing', `there is no ${inForce ? kind : 'version'} before the one in force (kept: ${list})${hint}`)
 }
 
 /** Archives go back to archives, compositions to compositions. */

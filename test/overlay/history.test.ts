@@ -141,6 +141,14 @@ describe('the history of an overlay', () => {
 })
 
 describe('going back', () => {
+  it('says what to do where nothing of the kind in force lies before it', async () => {
+    const { history, save } = await open()
+    await expect(history.rollback(own, undefined, 'ops')).rejects.toThrow('there is no version before the one in force (kept: none)')
+    await save('a', 'composed')
+    await save('b')
+    await expect(history.rollback(own, undefined, 'ops')).rejects.toThrow(/no archive before the one in force \(kept: 1, 2\); name another/)
+  })
+
   it('puts an archive back whole, as a version of its own, and only tells when asked to', async () => {
     const { depot, history, save } = await open()
     await save('a')
