@@ -1,10 +1,10 @@
 // `bivouac dnsmasq render|check|import|reload`, `bivouac dhcp render|check` and `bivouac reload`: files of other DHCP servers, made, checked and read.
 import { mkdir, readFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import { contains, type Ipv4 } from '../boot/address.ts'
-import { InputError } from '../boot/error.ts'
+import { ConflictError, InputError } from '../boot/error.ts'
 import type { BootEvent } from '../boot/event.ts'
 import type { Config } from '../config.ts'
 import { composeHostFiles } from '../dnsmasq/compose.ts'
@@ -48,9 +48,12 @@ export function addDnsmasqCommands(program: Command, context: () => Context): vo
   dnsmasq
     .command('import <conf>')
     .description('what a dnsmasq.conf says, as keys for bivouac.yaml, and what was not understood; writes nothing but with --out')
-    .option('--out <folder>', 'write bivouac.yaml (and dhcphosts, for dhcp-host= lines) there')
+    .option('--out <folder>', 'write bivouac.yaml (and dhcphosts, for dhcp-host= lines) there; a name that ends in .yaml is the file itself')
     .option('-n, --dry-run', 'tell and write nothing')
-    .addHelpText('after', '\nExamples:\n  bivouac dnsmasq import /etc/dnsmasq.conf\n  bivouac dnsmasq import conf/dnsmasq.conf --out new --dry-run')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  bivouac dnsmasq import /etc/dnsmasq.conf\n  bivouac dnsmasq import conf/dnsmasq.conf --out bivouac.yaml --dry-run',
+    )
     .action((conf: string, options: Render) => importFrom(context(), conf, options))
   dnsmasq
     .command('reload')
@@ -180,17 +183,31 @@ async function importFrom(context: Context, path: string, { out, dryRun = false 
     parseConf(await readText(path)),
     cidrs().map(({ name, cidr }) => ownAddressOf(cidr, name)),
   )
-  const files = { 'bivouac.yaml': imported.yaml, ...(imported.dhcphosts && { dhcphosts: imported.dhcphosts }) }
-  if (out !== undefined && !dryRun) {
-    await mkdir(out, { recursive: true })
-    for (const [name, text] of Object.entries(files)) await writeAtomic(join(out, name), text, 0o644)
-  }
+  const written = out === undefined ? [] : await putImported(imported, out, dryRun)
   if (context.json) return sayJson({ ...imported, dryRun: dryRun || out === undefined })
   say(imported.yaml.trimEnd())
   if (imported.dhcphosts) say(`\n# dhcphosts\n${imported.dhcphosts.trimEnd()}`)
   for (const note of imported.notes) say(`# note: ${note}`)
   for (const { line, text, why } of imported.settled) say(`# ${path}:${line}: ${text}: ${why}`)
   for (const { line, text, why } of imported.left) say(`# not taken over: ${path}:${line}: ${text}: ${why}`)
+  for (const file of written) say(`# ${dryRun ? 'would be written' : 'written'}: ${file}`)
+}
+
+/** Into the folder, or beside the file that `out` names. Answers the paths. Throws ConflictError `file-exists`: what is there with other content stays. */
+async function putImported({ yaml, dhcphosts }: { yaml: string; dhcphosts?: string }, out: string, isDryRun: boolean): Promise<string[]> {
+  const main = /\.ya?ml$/.test(out) ? resolve(out) : resolve(out, 'bivouac.yaml')
+  const files = Object.entries({ [main]: yaml, ...(dhcphosts && { [join(dirname(main), 'dhcphosts')]: dhcphosts }) })
+  for (const [file, text] of files) {
+    const there = await readFile(file, 'utf8').catch(() => text)
+    if (there !== text)
+      throw new ConflictError(
+        'file-exists',
+        `${file} is there already, with other content: name another place with --out, or take what is printed without it`,
+      )
+  }
+  if (!isDryRun) await mkdir(dirname(main), { recursive: true })
+  if (!isDryRun) for (const [file, text] of files) await writeAtomic(file, text, 0o644)
+  return files.map(([file]) => file)
 }
 
 type ReloadOptions = { readonly pidFile?: string; readonly container?: string; readonly conf?: string; readonly dryRun?: boolean }

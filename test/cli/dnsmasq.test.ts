@@ -98,6 +98,19 @@ describe('the commands of a dnsmasq site', { timeout: 120_000 }, () => {
     ])
   })
 
+  it('dnsmasq import writes a folder or the very file, and never over what is there', async () => {
+    const conf = at('new/dnsmasq.conf')
+    const file = at('import/site.yaml')
+    expect(await good('dnsmasq', 'import', conf, '--out', file, '--dry-run')).toContain(`# would be written: ${file}`)
+    expect(existsSync(at('import'))).toBe(false)
+    expect(await good('dnsmasq', 'import', conf, '--out', file)).toContain(`# written: ${file}`)
+    await good('dnsmasq', 'import', conf, '--out', at('import'))
+    expect(read('import/bivouac.yaml')).toBe(read('import/site.yaml'))
+    writeFileSync(file, 'depot: ./mine\n')
+    expect(await tell('dnsmasq', 'import', conf, '--out', file)).toMatchObject({ code: 3, stderr: expect.stringContaining('is there already') })
+    expect(read('import/site.yaml')).toBe('depot: ./mine\n')
+  })
+
   it('dnsmasq inventory: one node changed, only its lines differ', async () => {
     writeFileSync(join(cli.path, 'nodes.yaml'), nodes)
     await good('dnsmasq', 'inventory', at('nodes.yaml'), '--out', at('site'))
