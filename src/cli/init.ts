@@ -140,14 +140,16 @@ function wishesOf(options: Options): Wish[] {
   ]
 }
 
-function sayNext({ depot, networks }: Config, { id }: Taken, isDry: boolean): void {
+function sayNext({ depot, networks, mirror }: Config, { id }: Taken, isDry: boolean): void {
   say()
   if (isDry) return say('Nothing was changed. Next: the same without --dry-run.')
   say('Next:')
   say(`  1. name a station:  echo 'mac: 52:54:00:12:34:56' > ${depot}/stations/kiosk.yaml`)
-  say(`  2. see what it gets: bivouac explain kiosk       and what its overlay lacks: bivouac overlay lint kiosk`)
+  say(`  2. see what it gets: npx bivouac explain kiosk       and what its overlay lacks: npx bivouac overlay lint kiosk`)
+  if (mirror.sync.length)
+    say('  3. its packages:     npx bivouac mirror sync         (now; the server does it by itself, as often as mirror.sync says)')
   say(
-    `  3. start the server: ${networks.length ? 'sudo bivouac serve' : 'bivouac serve'}             (one that runs reads its settings only at its start)`,
+    `  ${mirror.sync.length ? 4 : 3}. start the server: ${networks.length ? 'sudo npx bivouac serve' : 'npx bivouac serve'}       (one that runs reads its settings only at its start)`,
   )
-  say(`  packages on this machine for good: bivouac mirror snapshot create first --stations --release ${id}`)
+  say(`  the same packages next year: npx bivouac mirror snapshot create first --stations --release ${id}`)
 }
