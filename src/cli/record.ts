@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { text as readAll } from 'node:stream/consumers'
 import type { Command } from 'commander'
 import { parse } from 'yaml'
-import { type Mac, parseMac } from '../boot/address.ts'
+import { findMac, type Mac } from '../boot/address.ts'
 import { InputError, MissingError, OutsideError } from '../boot/error.ts'
 import { uuidSchema } from '../boot/field.ts'
 import type { Profile, Station } from '../boot/record.ts'
@@ -56,7 +56,7 @@ export function addStationCommand(program: Command, context: () => Context): voi
     .option('--no-facts', 'without UUID and labels')
     .option('-n, --dry-run', 'say what would be written, write nothing')
     .addHelpText('after', '\nExamples:\n  bivouac station list\n  bivouac station adopt 52:54:00:12:34:56 kiosk-7 --profile kiosk')
-    .action((mac: string, name: string, options: AdoptOptions) => adopt(context(), parseMac(mac), name, options))
+    .action((mac: string, name: string, options: AdoptOptions) => adopt(context(), readMac(mac), name, options))
   station
     .command('label <station> <changes...>')
     .description('set labels (key=value) and take them away (key-)')
@@ -154,9 +154,17 @@ type AddOptions = DryRun & {
   layer?: string[]
 }
 
+/** Throws InputError; words that follow `--mac` are taken for MACs too. */
+function readMac(text: string): Mac {
+  const mac = findMac(text)
+  if (mac) return mac
+  const hint = text.includes('=') ? '; other keys: --group, --label…, or afterwards "bivouac station set NAME key=value"' : ''
+  throw new InputError('mac', `"${text.slice(0, 40)}" is not a MAC address such as 52:54:00:12:34:56${hint}`)
+}
+
 function recordOf({ mac, label, layer, dryRun: _, ...plain }: AddOptions): object {
   return {
-    macs: mac.flatMap((one) => one.split(',')).map(parseMac),
+    macs: mac.flatMap((one) => one.split(',')).map(readMac),
     ...plain,
     ...(label && { labels: labelsOf(label) }),
     ...(layer && { layers: layer.flatMap((one) => one.split(',')) }),

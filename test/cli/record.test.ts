@@ -61,6 +61,12 @@ describe('records by command', () => {
     expect(bivouac('token', 'revoke', 'night')).toBe('0 night is no token any more')
   }, 120_000)
 
+  it('need a MAC, and say how other keys are given', async () => {
+    const bivouac = await open({ hasServer: false })
+    expect(bivouac('station', 'add', 'b9', '--mac', '52:54:00:00')).toMatch(/^2 .*"52:54:00:00" is not a MAC address/)
+    expect(bivouac('station', 'add', 'b9', '--mac', '52:54:00:00:00:19', 'group=bench')).toMatch(/^2 .*station set NAME key=value/)
+  }, 120_000)
+
   it('are imported from a table, all or none, without a server too', async () => {
     const bivouac = await open({ hasServer: false })
     writeFileSync(join(folder.path, 'lab.csv'), 'name,mac,group,label.room\nkiosk,52:54:00:00:00:01,lobby,\nb1,52:54:00:00:00:0b,bench,a12\n')
