@@ -38,7 +38,7 @@ describe('the launcher', () => {
     writeFileSync(join(folder, 'job.mjs'), 'console.log(process.argv.slice(2).join(" ")); process.exitCode = 3')
     expect(launch(['job.mjs', 'one', '--two'])).toMatchObject({ status: 3, stdout: 'one --two\n' })
     expect(launch(['job.mjs'])).toMatchObject({ status: 3 })
-    expect(log()).toEqual([`npm ci --ignore-scripts --no-audit --no-fund --loglevel=error in ${folder}`])
+    expect(log()).toEqual([`npm ci --ignore-scripts --no-audit --no-fund --prefer-offline --loglevel=error in ${folder}`])
   })
 
   it('installs again when the lock file has changed', () => {
