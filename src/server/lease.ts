@@ -29,5 +29,10 @@ export const ticketLeases = ({ networks }: Config, leases: Leases): TicketLeases
     const lease = leases.findByMac(mac)
     return lease?.state === 'bound' && lease.expiresAt * 1000 > Date.now()
   },
-  gives: (ip) => isIpv4(ip) && networks.some(({ mode, subnet }) => mode === 'server' && contains(subnet, ip)),
+  gives: (ip) => {
+    if (!networks.length) return false
+    const network = isIpv4(ip) ? networks.find(({ subnet }) => contains(subnet, ip)) : undefined
+    // Where all addresses are ours to give, somebody from nowhere holds none of them.
+    return network ? network.mode === 'server' : networks.every(({ mode }) => mode === 'server')
+  },
 })

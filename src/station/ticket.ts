@@ -40,7 +40,7 @@ export type TicketOptions = {
   readonly used?: { readonly all: () => readonly (readonly [id: string, until: number])[]; readonly add: (id: string, until: number) => void }
 }
 
-/** What DHCP knows: who holds an address, whether a MAC holds one, and whether an address is of those that we give. */
+/** What DHCP knows: who holds an address, whether a MAC holds one, and whether only a lease of ours makes that address somebody's. */
 export type TicketLeases = {
   readonly findMac: (ip: Ipv4) => Mac | undefined
   readonly holdsAny: (mac: Mac) => boolean
