@@ -1,105 +1,31 @@
-// `bivouac station|profile …`: records listed, shown and changed, in their YAML files and with their comments. Over the server when one runs, else here.
+// What the commands of stations and of profiles share: show, set, rename, remove, edit, history, and how a change is sent and told.
 import { spawnSync } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { text as readAll } from 'node:stream/consumers'
 import type { Command } from 'commander'
-import { parse } from 'yaml'
-import { findMac, type Mac } from '../boot/address.ts'
-import { InputError, MissingError, OutsideError } from '../boot/error.ts'
-import { uuidSchema } from '../boot/field.ts'
+import { InputError, MissingError } from '../boot/error.ts'
 import type { Profile, Station } from '../boot/record.ts'
-import type { StationView } from '../http/view.ts'
 import type { FileEdit } from '../store/edit.ts'
 import type { ChangeEntry } from '../store/edit-draft.ts'
 import { openRecords } from '../store/record.ts'
 import { writeYaml } from '../store/yaml-edit.ts'
 import type { Context } from './context.ts'
-import { type ManageCall, withManager } from './local-api.ts'
+import { withManager } from './local-api.ts'
 import { formatTable, say, sayJson } from './output.ts'
+import { patchOf } from './record-patch.ts'
 
-type Kind = 'station' | 'profile'
-type DryRun = { dryRun?: boolean }
-type Shown = { name: string; record: Station | Profile; profile?: string; next?: { text: string } | null; builtIn?: boolean; stations?: string[] }
-
-export function addStationCommand(program: Command, context: () => Context): void {
-  const station = program.command('station').description('the records of stations: who boots from here, and what')
-  station
-    .command('list')
-    .description('all stations, and MACs that were seen without a record')
-    .addHelpText('after', '\nExamples:\n  bivouac station list\n  bivouac station list --json')
-    .action(() => listStations(context()))
-  station
-    .command('add <name>')
-    .description('make a record')
-    .requiredOption('--mac <mac...>', 'MAC addresses, in any spelling; the first one is the main one')
-    .option('--address <ip>', 'a fixed address')
-    .option('--hostname <name>', 'its host name (default: the name)')
-    .option('--group <name>', 'its group')
-    .option('--profile <name>', 'what it boots (default: by match, or the setting "default")')
-    .option('--uuid <uuid>', 'its UUID, as dmidecode prints it')
-    .option('--label <key=value...>', 'labels')
-    .option('--layer <name...>', 'layers of its overlay')
-    .option('-n, --dry-run', 'say what would be written, write nothing')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  bivouac station add kiosk-1 --mac 52:54:00:12:34:56 --profile kiosk\n  bivouac station add bench --mac 5254.0012.3456 --address 10.9.0.50 --label room=a12',
-    )
-    .action((name: string, options: AddOptions) =>
-      change(context(), 'POST', 'station', '', { name, ...recordOf(options) }, options, `made station ${name}`),
-    )
-  station
-    .command('adopt <mac> <name>')
-    .description('make a record for a station that was seen without one, with its UUID and what it told of itself as labels')
-    .option('--profile <name>', 'what it boots')
-    .option('--group <name>', 'its group')
-    .option('--no-facts', 'without UUID and labels')
-    .option('-n, --dry-run', 'say what would be written, write nothing')
-    .addHelpText('after', '\nExamples:\n  bivouac station list\n  bivouac station adopt 52:54:00:12:34:56 kiosk-7 --profile kiosk')
-    .action((mac: string, name: string, options: AdoptOptions) => adopt(context(), readMac(mac), name, options))
-  station
-    .command('label <station> <changes...>')
-    .description('set labels (key=value) and take them away (key-)')
-    .option('-n, --dry-run', 'say what would be written, write nothing')
-    .addHelpText('after', '\nExamples:\n  bivouac station label kiosk-1 room=a12 floor=2\n  bivouac station label kiosk-1 floor-')
-    .action((name: string, changes: string[], options: DryRun) =>
-      change(context(), 'PATCH', 'station', `/${encodeURIComponent(name)}`, { labels: labelsOf(changes) }, options, `changed station ${name}`),
-    )
-  station
-    .command('import <file>')
-    .description('make or change many records from YAML, JSON or CSV with a header line; - reads standard input')
-    .option('-n, --dry-run', 'check all of it, write nothing')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  bivouac station import stations.csv --dry-run\n  bivouac station import stations.csv\n\nA CSV begins with a line such as: name,mac,address,group,profile,label.room',
-    )
-    .action((file: string, options: DryRun) => importStations(context(), file, options))
-  addCommon(station, context, 'station')
-}
-
-export function addProfileCommand(program: Command, context: () => Context): void {
-  const profile = program.command('profile').description('profiles: what stations boot')
-  profile
-    .command('list')
-    .description('all profiles, and how many stations name them')
-    .addHelpText('after', '\nExamples:\n  bivouac profile list')
-    .action(() => listProfiles(context()))
-  profile
-    .command('add <name> <keys...>')
-    .description('make a profile from key=value; kind= must be there')
-    .option('-n, --dry-run', 'say what would be written, write nothing')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  bivouac profile add disk kind=local\n  bivouac profile add kiosk kind=alpine "layers=[base, kiosk]" match.group=kiosk',
-    )
-    .action((name: string, keys: string[], options: DryRun) =>
-      change(context(), 'POST', 'profile', '', { name, ...patchOf(keys) }, options, `made profile ${name}`),
-    )
-  addCommon(profile, context, 'profile')
+export type Kind = 'station' | 'profile'
+export type DryRun = { dryRun?: boolean }
+export type Shown = {
+  name: string
+  record: Station | Profile
+  profile?: string
+  next?: { text: string } | null
+  builtIn?: boolean
+  stations?: string[]
 }
 
 /** What both kinds have. */
-function addCommon(group: Command, context: () => Context, kind: Kind): void {
+export function addRecordCommands(group: Command, context: () => Context, kind: Kind): void {
   const path = (name: string): string => `/${encodeURIComponent(name)}`
   group
     .command(`show <${kind}>`)
@@ -115,7 +41,7 @@ function addCommon(group: Command, context: () => Context, kind: Kind): void {
       `\nExamples:\n  bivouac ${kind} set kiosk ${kind === 'station' ? 'profile=rescue address=' : 'overlay=none'}\n  bivouac ${kind} set kiosk "layers=[base, kiosk]" --dry-run`,
     )
     .action((name: string, keys: string[], options: DryRun) =>
-      change(context(), 'PATCH', kind, path(name), patchOf(keys), options, `changed ${kind} ${name}`),
+      changeRecord(context(), 'PATCH', kind, path(name), patchOf(keys), options, `changed ${kind} ${name}`),
     )
   group
     .command(`rename <${kind}> <to>`)
@@ -123,14 +49,14 @@ function addCommon(group: Command, context: () => Context, kind: Kind): void {
     .option('-n, --dry-run', 'say what would be written, write nothing')
     .addHelpText('after', `\nExamples:\n  bivouac ${kind} rename kiosk lobby`)
     .action((name: string, to: string, options: DryRun) =>
-      change(context(), 'POST', kind, `${path(name)}/rename`, { to }, options, `${kind} ${name} is ${to} now`),
+      changeRecord(context(), 'POST', kind, `${path(name)}/rename`, { to }, options, `${kind} ${name} is ${to} now`),
     )
   group
     .command(`remove <${kind}>`)
     .description('remove the record')
     .option('-n, --dry-run', 'say what would be removed, remove nothing')
     .addHelpText('after', `\nExamples:\n  bivouac ${kind} remove kiosk --dry-run`)
-    .action((name: string, options: DryRun) => change(context(), 'DELETE', kind, path(name), undefined, options, `removed ${kind} ${name}`))
+    .action((name: string, options: DryRun) => changeRecord(context(), 'DELETE', kind, path(name), undefined, options, `removed ${kind} ${name}`))
   group
     .command(`edit <${kind}>`)
     .description("open its file in $EDITOR, on the server's own machine")
@@ -143,99 +69,10 @@ function addCommon(group: Command, context: () => Context, kind: Kind): void {
     .action((name: string) => showHistory(context(), kind, name))
 }
 
-type AddOptions = DryRun & {
-  mac: string[]
-  address?: string
-  hostname?: string
-  group?: string
-  profile?: string
-  uuid?: string
-  label?: string[]
-  layer?: string[]
-}
-
-/** Throws InputError; words that follow `--mac` are taken for MACs too. */
-function readMac(text: string): Mac {
-  const mac = findMac(text)
-  if (mac) return mac
-  const hint = text.includes('=') ? '; other keys: --group, --label…, or afterwards "bivouac station set NAME key=value"' : ''
-  throw new InputError('mac', `"${text.slice(0, 40)}" is not a MAC address such as 52:54:00:12:34:56${hint}`)
-}
-
-function recordOf({ mac, label, layer, dryRun: _, ...plain }: AddOptions): object {
-  return {
-    macs: mac.flatMap((one) => one.split(',')).map(readMac),
-    ...plain,
-    ...(label && { labels: labelsOf(label) }),
-    ...(layer && { layers: layer.flatMap((one) => one.split(',')) }),
-  }
-}
-
-type AdoptOptions = DryRun & { profile?: string; group?: string; facts: boolean }
-
-async function adopt(context: Context, mac: Mac, name: string, { profile, group, facts, ...options }: AdoptOptions): Promise<void> {
-  const said = facts ? await hear(context, mac) : {}
-  const body = { name, macs: [mac], ...(profile && { profile }), ...(group && { group }), ...said }
-  await change(context, 'POST', 'station', '', body, options, `made station ${name}`)
-}
-
-/** UUID and labels from what the running server heard; nothing without a server, which alone can have heard it. */
-async function hear(context: Context, mac: Mac): Promise<object> {
-  const stations = await context
-    .api()
-    .get<StationView[]>('/api/v1/stations')
-    .catch((error: unknown) => {
-      if (error instanceof OutsideError && error.code === 'no-server' && !context.isServerNamed) return []
-      throw error
-    })
-  const said = stations.find((one) => !one.hasRecord && one.macs.includes(mac))?.said
-  const uuid = uuidSchema.safeParse(said?.uuid).data
-  const labels = Object.fromEntries((['manufacturer', 'product', 'serial'] as const).flatMap((key) => (said?.[key] ? [[key, said[key]]] : [])))
-  return { ...(uuid && { uuid }), ...(Object.keys(labels).length && { labels }) }
-}
-
-/** `room=a12`, `floor-` → labels with null for those that go. Throws InputError. */
-function labelsOf(changes: readonly string[]): Record<string, string | null> {
-  return Object.fromEntries(
-    changes.map((change) => {
-      const [, key, value, gone] = /^([A-Za-z0-9][A-Za-z0-9_.-]*?)(?:=(.*)|(-))$/s.exec(change) ?? []
-      if (key === undefined) throw new InputError('label', `"${change}" is neither key=value nor key-`)
-      return [key, gone ? null : (value ?? '')]
-    }),
-  )
-}
-
-/** `labels.room=a12` → `{ labels: { room: 'a12' } }`. Throws InputError. */
-function patchOf(keys: readonly string[]): Record<string, unknown> {
-  const patch: Record<string, unknown> = {}
-  for (const text of keys) {
-    const [, key = '', value = ''] = /^([A-Za-z0-9_.-]+)=(.*)$/s.exec(text) ?? []
-    if (!key) throw new InputError('key', `"${text}" is not of the form key=value`)
-    const path = key.split('.')
-    const last = path.pop() as string
-    let inner = patch
-    for (const part of path) {
-      inner[part] ??= {}
-      inner = inner[part] as Record<string, unknown>
-    }
-    inner[last] = value === '' ? null : readValue(value, key)
-  }
-  return patch
-}
-
-function readValue(text: string, key: string): unknown {
-  try {
-    const value = parse(text) as unknown
-    // Lore: YAML takes a MAC of digits for a number to the base of sixty, and a version such as 3.10 for 3.1: what changes when written again was meant as text.
-    return typeof value === 'number' && String(value) !== text ? text : value
-  } catch (error) {
-    throw new InputError('value', `${key}: not a YAML value: ${(error as Error).message.split('\n', 1)[0]}`)
-  }
-}
-
 const routeOf = (kind: Kind): string => `/api/v1/${kind}s`
 
-async function change(
+/** Sends a change, or asks what it would do, and tells it. `done` is what is said when it is done. */
+export async function changeRecord(
   context: Context,
   method: 'POST' | 'PATCH' | 'DELETE',
   kind: Kind,
@@ -292,45 +129,6 @@ function detailOf({ keys, to, profile }: ChangeEntry): string {
   return to ?? keys?.join(', ') ?? ''
 }
 
-async function listStations(context: Context): Promise<void> {
-  const stations = await context.api().get<StationView[]>('/api/v1/stations')
-  if (context.json) return sayJson(stations)
-  if (!stations.length) return say('no stations yet; "bivouac station add NAME --mac …" makes one')
-  const row = (one: StationView): string[] => [
-    one.name ?? '(no record)',
-    one.macs.join(' '),
-    one.profile ?? '-',
-    one.group ?? '-',
-    one.address ?? '-',
-    one.isUp ? 'up' : one.step ? `${one.step}, due ${one.due ?? 'nothing'}` : one.said ? 'seen' : 'never seen',
-    one.hasRecord ? '' : sayWho(one.said),
-  ]
-  say(formatTable(['name', 'mac', 'profile', 'group', 'address', 'state', 'says that it is'], stations.map(row)))
-}
-
-/** Maker, product and serial, else what DHCP told. */
-function sayWho(said: StationView['said']): string {
-  const { manufacturer, product, serial, vendorClass } = said ?? {}
-  const machine = [manufacturer, product, serial && `serial ${serial}`].filter(Boolean).join(', ')
-  return machine || vendorClass || ''
-}
-
-async function listProfiles(context: Context): Promise<void> {
-  const profiles = await withManager(context, (call) => call<Shown[]>('GET', '/api/v1/profiles'))
-  if (context.json) return sayJson(profiles)
-  say(
-    formatTable(
-      ['name', 'kind', 'stations', ''],
-      profiles.map(({ name, record, stations = [], builtIn }) => [
-        name,
-        (record as Profile).kind,
-        String(stations.length),
-        builtIn ? 'built in' : '',
-      ]),
-    ),
-  )
-}
-
 /** The file as it stands, in the operator's editor; the server reads it again by itself. */
 async function editRecord(context: Context, kind: Kind, name: string): Promise<void> {
   const { depot, networks } = context.load().config
@@ -351,53 +149,4 @@ async function editRecord(context: Context, kind: Kind, name: string): Promise<v
       wrong.map(({ message, line, path }) => `${file}:${line ?? 1}: ${path ? `${path}: ` : ''}${message}`).join('\n'),
     )
   say(`${file} is right`)
-}
-
-async function importStations(context: Context, file: string, { dryRun }: DryRun): Promise<void> {
-  const source =
-    file === '-'
-      ? await readAll(process.stdin)
-      : await readFile(file, 'utf8').catch(() => {
-          throw new MissingError('file-missing', `${file} cannot be read`)
-        })
-  const stations = readStations(source, file)
-  const answer = await withManager(context, (call) => sendStations(call, stations, dryRun === true))
-  if (context.json) return sayJson(answer)
-  say(`${dryRun ? 'would have ' : ''}${answer.made} made, ${answer.changed} changed, ${answer.same} the same already`)
-}
-
-type Imported = { readonly made: number; readonly changed: number; readonly same: number; readonly files: readonly FileEdit[] }
-
-const sendStations = (call: ManageCall, stations: readonly object[], dryRun: boolean): Promise<Imported> =>
-  call<Imported>('POST', `/api/v1/stations/import${dryRun ? '?dryRun=true' : ''}`, { stations })
-
-/** A list of records as YAML or JSON, a table by name, or CSV. Throws InputError. */
-export function readStations(text: string, file: string): object[] {
-  if (file.endsWith('.csv') || /^name,/.test(text)) return readCsv(text)
-  const value = parse(text) as unknown
-  if (Array.isArray(value) && value.every((one) => typeof one === 'object' && one !== null)) return value as object[]
-  const table = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
-  if (Array.isArray(table?.stations)) return table.stations as object[]
-  if (table && Object.values(table).every((one) => typeof one === 'object' && one !== null))
-    return Object.entries(table).map(([name, one]) => ({ name, ...(one as object) }))
-  throw new InputError('import', 'a list of stations, or a block of them by name, or CSV with a header line', { file })
-}
-
-function readCsv(text: string): object[] {
-  const [header = '', ...lines] = text.split(/\r?\n/).filter((line) => line.trim() && !line.startsWith('#'))
-  const keys = header.split(',').map((key) => key.trim())
-  return lines.map((line, index) => {
-    const cells = line.split(',').map((cell) => cell.trim())
-    if (cells.length !== keys.length) throw new InputError('import', `line ${index + 2} has ${cells.length} cells, the header ${keys.length}`)
-    const station: Record<string, unknown> = {}
-    for (const [at, key] of keys.entries()) if (cells[at]) putCell(station, key, cells[at] as string)
-    return station
-  })
-}
-
-function putCell(station: Record<string, unknown>, key: string, cell: string): void {
-  if (key.startsWith('label.')) station.labels = { ...(station.labels as object), [key.slice(6)]: cell }
-  else if (key === 'mac' || key === 'macs') station.macs = cell.split(/[ ;|]+/)
-  else if (key === 'layers' || key === 'arguments') station[key] = cell.split(/[ ;|]+/)
-  else station[key] = cell
 }

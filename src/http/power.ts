@@ -5,6 +5,7 @@ import { BivouacError, MissingError } from '../boot/error.ts'
 import type { Records, Station } from '../boot/record.ts'
 import type { BootEvent } from '../boot/event.ts'
 import { powerActions, powerStates } from '../power/adapter.ts'
+import { mapBounded } from '../power/bounded.ts'
 import type { PowerDesk } from '../power/desk.ts'
 import type { Switched } from '../power/open.ts'
 import { subnetSchema } from '../boot/field.ts'
@@ -53,7 +54,7 @@ export function addPower({ add }: RouteTable, { desk, records, emit, now }: Powe
     },
     ({ body: { stations, action, bootFrom, bootFromIfPossible }, by }) => {
       const all = stations.map((name) => findStation(records(), name))
-      return inTurns(all, async (station): Promise<Result> => {
+      return mapBounded(all, parallel, async (station): Promise<Result> => {
         try {
           if (action === 'status') return { station: station.name, state: await desk.status(switched(station)), error: null }
           await desk.act(switched(station), action, bootFrom, bootFromIfPossible)
@@ -87,13 +88,3 @@ function findStation(records: Records, text: string): Station {
 }
 
 const switched = ({ name, macs, address, power }: Station): Switched => ({ name, macs, ...(address && { address }), ...(power && { power }) })
-
-async function inTurns<T, R>(entries: readonly T[], work: (entry: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = []
-  let at = 0
-  const worker = async (): Promise<void> => {
-    for (let index = at++; index < entries.length; index = at++) answers[index] = await work(entries[index] as T)
-  }
-  await Promise.all(Array.from({ length: Math.min(parallel, entries.length) }, worker))
-  return answers
-}

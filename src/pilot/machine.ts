@@ -20,9 +20,6 @@ export type Machines = {
   readonly refresh: () => Promise<void>
 }
 
-/** Lists of hosts are asked so many at a time. */
-const parallel = 32
-
 export function createMachines(config: () => PilotConfig, run: Run): Machines {
   let known: Promise<Neighbours> | undefined
   const neighbours = (): Promise<Neighbours> => {
@@ -117,15 +114,4 @@ async function readNeighbours({ arpCommand }: PilotConfig, run: Run): Promise<Ne
     if (ran) return parseNeighbours(ran.stdout)
   }
   return new Map()
-}
-
-/** The answers in the order of the entries, so many asked at a time. */
-export async function mapBounded<T, R>(entries: readonly T[], work: (entry: T) => Promise<R>): Promise<R[]> {
-  const answers: R[] = []
-  let at = 0
-  const worker = async (): Promise<void> => {
-    for (let index = at++; index < entries.length; index = at++) answers[index] = await work(entries[index] as T)
-  }
-  await Promise.all(Array.from({ length: Math.min(parallel, entries.length) }, worker))
-  return answers
 }

@@ -2,7 +2,8 @@
 import type { Transactions } from '../store/transaction.ts'
 import type { PilotConfig, PilotHost } from './config.ts'
 import { type DeployAsk, findTargets, PilotError } from './deploy.ts'
-import { createMachines, mapBounded } from './machine.ts'
+import { mapBounded } from '../power/bounded.ts'
+import { createMachines } from './machine.ts'
 import type { Run } from '../power/run.ts'
 import { type Configuration, findConfiguration, listConfigurations, planLinks, readContent, readDeployed } from './tree.ts'
 
@@ -21,6 +22,9 @@ export type PilotOptions = {
   /** Passwords and variables of adapters in answers, as the original gives them. */
   readonly showsSecrets?: boolean
 }
+
+/** Lists of hosts are asked so many at a time. */
+const parallel = 32
 
 const powerWords = { on: 'On', off: 'Off', unknown: 'Unknown', '': '' } as const
 export type Rebooted = 'NO' | 'YES' | 'ERROR'
@@ -92,7 +96,7 @@ export function createPilot(options: PilotOptions) {
     },
     async hosts(withState: boolean) {
       const configurations = await listConfigurations(config())
-      return mapBounded(config().hosts, (host) => viewHost(host, configurations, withState))
+      return mapBounded(config().hosts, parallel, (host) => viewHost(host, configurations, withState))
     },
     /** All links of all hosts, or none; then the reboots, each with its own result. Throws PilotError. */
     async deploy(name: string, asks: readonly DeployAsk[], by: string): Promise<{ name: string; configuration: ''; rebooted: Rebooted }[]> {
@@ -109,7 +113,7 @@ export function createPilot(options: PilotOptions) {
         throw new PilotError(500, 'Unable to create symlink', { cause: error })
       }
       await remember?.(targets.map(({ host }) => ({ at: now(), host: host.name, configuration: name, by })))
-      return mapBounded(targets, async ({ host, ask }) => ({
+      return mapBounded(targets, parallel, async ({ host, ask }) => ({
         // Ours reboots a host that was named by its MAC alone; the original answers 500 after the link was made.
         name: ask.name ?? '',
         configuration: '' as const,
@@ -126,7 +130,7 @@ export function createPilot(options: PilotOptions) {
     /** What stands where links should be and no deploy made: for `doctor` and the log. */
     async oddities(): Promise<{ host: string; odd: string }[]> {
       const configurations = await listConfigurations(config())
-      const found = await mapBounded(config().hosts, async (host) => ({
+      const found = await mapBounded(config().hosts, parallel, async (host) => ({
         host: host.name,
         odd: (await readDeployed(config(), host, configurations)).odd,
       }))

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { readStations } from '../../src/cli/record.ts'
+import { readStations } from '../../src/cli/station-table.ts'
 import { type CliFolder, createCliFolder } from '../support/cli.ts'
 
 let folder: CliFolder
