@@ -27,6 +27,7 @@ const words = [
   'goto',
   ':a',
   'a',
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: iPXE's own marker
   '${a}',
   '${',
   '||',
@@ -75,6 +76,7 @@ describe('parsers of an import', () => {
 
   it('are done with long text soon', () => {
     const started = performance.now()
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: iPXE's own markers
     const long = `set a ${'${a}'.repeat(2000)}\n${'item '.repeat(20_000)}\n${'kernel ${a} '.repeat(20_000)}\n`
     parseMenu(`:x\n${long.repeat(8)}`)
     parsePxelinux(`LABEL x\nAPPEND ${'a '.repeat(500_000)}\n${'LABEL y\n'.repeat(100_000)}`)

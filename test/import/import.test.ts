@@ -141,6 +141,7 @@ describe('dnsmasq', () => {
 
 describe('/srv/pxe', () => {
   const script =
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: iPXE's own marker, filled in on the station
     '#!gpxe\nkernel http://10.9.0.1/vmlinuz-virt ip=dhcp ssh_key=http://10.9.0.1/sshkeys.pub modloop=http://10.9.0.1/modloop-virt modules=loop,squashfs alpine_dev=nfs:10.9.0.1:/srv/pxe apkovl=http://10.9.0.1/configs/${net0/mac}.tar.gz alpine_repo=http://10.9.0.2/main console=ttyS0\ninitrd http://10.9.0.1/initramfs-virt\nsleep 3\nboot\n'
 
   it('becomes a profile and a station for each overlay', () => {
