@@ -15,7 +15,7 @@ import type { Served } from '../station/served.ts'
 import type { Tickets } from '../station/ticket.ts'
 import type { Lease, Store } from '../store/port.ts'
 import type { RecordBook } from '../store/record.ts'
-import type { ManageDeps } from './manage.ts'
+import type { ManageDeps } from './manage-find.ts'
 import type { PowerDeps } from './power.ts'
 import type { RightsDeps } from './rights.ts'
 

@@ -3,7 +3,7 @@
 import type { Emit } from '../boot/event.ts'
 import type { Config } from '../config.ts'
 import type { AppDeps } from '../http/deps.ts'
-import type { ManageDeps } from '../http/manage.ts'
+import type { ManageDeps } from '../http/manage-find.ts'
 import type { IpxeTools } from '../ipxe/tools.ts'
 import type { Nfs } from '../nfs/phase.ts'
 import type { Store } from '../store/port.ts'
