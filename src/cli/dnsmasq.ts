@@ -23,6 +23,7 @@ import { writeAtomic } from '../store/atomic.ts'
 import { checkValue, type Finding, formatFinding, formatPath, MistakesError } from '../store/mistake.ts'
 import { readYaml } from '../store/yaml.ts'
 import type { Context } from './context.ts'
+import { addContainerCommand } from './dnsmasq-container.ts'
 import { exitCodes, say, sayJson } from './output.ts'
 
 type Target = 'dnsmasq' | 'dhcpd' | 'kea'
@@ -71,6 +72,7 @@ export function addDnsmasqCommands(program: Command, context: () => Context): vo
     .description('hosts, dhcphosts, dnsmasq.conf and 911boot from one list of nodes')
     .addHelpText('after', '\nExamples:\n  bivouac dnsmasq inventory nodes.yaml\n  bivouac dnsmasq inventory nodes.yaml --out conf --dry-run')
     .action((file: string, options: Render) => renderNodes(context(), file, options))
+  addContainerCommand(dnsmasq, context)
   const dhcp = program.command('dhcp').description('configuration for sites that keep their DHCP server')
   withOut(dhcp.command('render'))
     .description('the same networks, hosts and loaders for another server')
