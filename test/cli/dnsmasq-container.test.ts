@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { run } from '../../src/cli/main.ts'
 import { planContainer } from '../../src/dnsmasq/container.ts'
+import { applyContainer } from '../../src/dnsmasq/container-run.ts'
 import { makeScratch } from '../support/scratch.ts'
 
 const words = '--bridge backplane1 --tag 2311 --subnet 192.168.0.0/24 --gateway 192.168.0.1 --address 192.168.0.240 --workdir /srv/PXEDOCK'.split(' ')
@@ -117,6 +118,12 @@ describe('dnsmasq container', () => {
     rmSync(join(folder, 'bin/ovs-vsctl'))
     process.env.PATH = join(folder, 'bin')
     expect(await tell('--apply')).toMatchObject({ code: 4, text: expect.stringMatching(/ovs-vsctl is not there/) })
+  })
+
+  it('undoes a failed step too when it left something', async () => {
+    const step = { title: 'port', argv: ['make'], undo: ['undo'], probes: [['probe']] }
+    const report = await applyContainer([step], async ([word]) => ({ code: word === 'make' ? 1 : 0, stdout: '', reason: 'half' }))
+    expect(report).toMatchObject({ result: 'rolled-back', done: [], undone: ['port'] })
   })
 
   it.each([
