@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { lintHandMenus } from '../config/hand-menu.ts'
+import { lintHandRescue } from '../config/hand-rescue.ts'
 import { lintRecords } from '../config/lint-record.ts'
 import type { LoadedConfig } from '../config.ts'
 import { createLocalGate } from '../server/local.ts'
@@ -48,7 +49,7 @@ async function findAll(loaded: LoadedConfig): Promise<Finding[]> {
     rehearse(records.current(), config.site.defaultProfile, scripts)
     const broken = scripts.problems().map((problem): Finding => ({ severity: 'error', code: 'template-bad', ...problem }))
     const wrongTogether = lintRecords(loaded, records, { hasFile, hasLoader, hasTemplate: scripts.has })
-    return [...lints, ...records.problems(), ...broken, ...wrongTogether, ...lintHandMenus(config.depot)]
+    return [...lints, ...records.problems(), ...broken, ...wrongTogether, ...lintHandMenus(config.depot), ...lintHandRescue(config)]
   } finally {
     close()
   }

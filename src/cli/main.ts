@@ -32,6 +32,7 @@ import { addServeCommand } from './serve.ts'
 import { addTokenCommand } from './token.ts'
 import { addTryCommand } from './try.ts'
 import { addWatchCommands } from './watch.ts'
+import { addWorkdirCommand } from './workdir.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -88,6 +89,7 @@ export function createProgram(keys: Record<string, string>, env: NodeJS.ProcessE
   addDnsmasqCommands(program, context)
   addPxelinuxCommand(program, context)
   addRescueCommand(program, context)
+  addWorkdirCommand(program, context)
   addPilotCommand(program)
   for (const command of program.commands) showOwnExamples(command)
   return program

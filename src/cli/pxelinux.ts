@@ -13,6 +13,7 @@ import { createLocalGate } from '../server/local.ts'
 import type { Context } from './context.ts'
 import { readPair } from './host.ts'
 import { formatTable, say, sayJson, warn } from './output.ts'
+import { addRescueCheck } from './rescue-check.ts'
 
 type Resolve = { readonly mac?: string; readonly ip?: string; readonly uuid?: string; readonly root?: string; readonly option209?: string }
 
@@ -88,6 +89,7 @@ export function addRescueCommand(program: Command, context: () => Context): void
     .description('hosts in rescue')
     .addHelpText('after', '\nExamples:\n  bivouac rescue list\n  bivouac rescue list --json')
     .action(() => list(context()))
+  addRescueCheck(rescue, context)
 }
 
 const folderOf = ({ depot }: Config): string => join(depot, 'pxelinux.cfg')

@@ -20,6 +20,11 @@ export function lintKind(profile: Profile, records: Records, { hasFile, hasTempl
   if (profile.kind === 'rescue') {
     needFile(profile.kernel, ['kernel'])
     needFile(profile.initrd, ['initrd'])
+    const { fullroot } = profile
+    if (hasFile && fullroot !== undefined && !isUrl(fullroot))
+      for (const name of ['root.sqfs', 'Install', 'pubkey'])
+        if (!hasFile(`${fullroot}/${name}`))
+          say('warning', 'rescue-file-missing', ['fullroot'], `there is no ${fullroot}/${name} in the depot, and the rescue image fetches it`)
     lintArguments(profile.arguments, {}, ['arguments'], say)
   }
   if (profile.kind === 'linux') {

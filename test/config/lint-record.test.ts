@@ -253,6 +253,11 @@ describe('kinds with files of their own', () => {
       'kind: linux\nkernel: vmlinuz\narguments: ["a={serial}"]\n',
       [/^error marker-unknown: profiles\/p\.yaml:3: .*\{serial\} stands for nothing/],
     ],
+    [
+      'what a rescue fetches',
+      'kind: rescue\nkernel: vmlinuz\ninitrd: vmlinuz\nfullroot: images\n',
+      [/images\/root\.sqfs/, /images\/Install/, /^warning rescue-file-missing: profiles\/p\.yaml:4: fullroot: .*images\/pubkey/],
+    ],
     ['a rescue', 'kind: rescue\nkernel: vmlinuz\ninitrd: initrd.gz\n', [/^error file-missing: profiles\/p\.yaml:3: initrd: /]],
     ['a chain', 'kind: chain\ntarget: other.ipxe\n', [/^error file-missing: profiles\/p\.yaml:2: target: /]],
     [
