@@ -22,7 +22,7 @@ import { exitCodeOf, exitCodes, sayError } from './output.ts'
 import { addPxelinuxCommand, addRescueCommand } from './pxelinux.ts'
 import { addProfileCommand } from './profile.ts'
 import { addStationCommand } from './station.ts'
-import { addPilotCommand, runPilot } from './pilot.ts'
+import { PilotExit, addPilotCommand, runPilot } from './pilot.ts'
 import { addPowerCommand } from './power.ts'
 import { addReleaseCommand } from './release.ts'
 import { addOverlayCommand } from './overlay.ts'
@@ -121,6 +121,8 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv): Prom
     return process.exitCode === undefined ? exitCodes.done : Number(process.exitCode)
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+    // With flags of ours before `pilot`, its exits come by here; their words are said already.
+    if (error instanceof PilotExit) return error.code
     sayError(error, json)
     return exitCodeOf(error)
   }

@@ -19,7 +19,7 @@ type Host = {
 const out = (text: string): void => void process.stdout.write(`${text}\n`)
 
 /** Ends the command with a code, having said all there is to say. */
-class PilotExit extends Error {
+export class PilotExit extends Error {
   readonly code: number
   constructor(code: number, said?: string) {
     super(said ?? '')
