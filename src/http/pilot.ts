@@ -3,7 +3,7 @@
 import { type Context, Hono } from 'hono'
 import { parseDeploy, PilotError } from '../pilot/deploy.ts'
 import type { Pilot, PilotChange } from '../pilot/service.ts'
-import { callOf, type HttpEnv, peerOf } from './caller.ts'
+import { callOf, hostOf, type HttpEnv, peerOf } from './caller.ts'
 
 export type PilotAppDeps = {
   readonly pilot: Pilot
@@ -82,13 +82,20 @@ function readStatus(text: string | undefined): boolean {
 
 /** Who changes something: the token's name, else the address. Throws PilotError 401; 403 for a page of another site, which a browser sends here unasked. */
 async function writer(c: Asked, { verifyToken, needsToken }: PilotAppDeps): Promise<string> {
-  const origin = c.req.header('sec-fetch-site')
-  if (origin !== undefined && origin !== 'same-origin' && origin !== 'none') throw new PilotError(403, 'Requests of other sites are refused')
+  if (isOfAnotherSite(c)) throw new PilotError(403, 'Requests of other sites are refused')
   const token = /^Bearer +(\S{1,256})$/i.exec(c.req.header('authorization') ?? '')?.[1]
   const operator = token === undefined ? undefined : await verifyToken(token)
   if (operator) return operator.name
   if (needsToken || token !== undefined) throw new PilotError(401, 'An operator token is needed')
   return peerOf(callOf(c)) || 'nobody'
+}
+
+/** Browsers tell by one header or the other who sends them; to plain http many tell by Origin alone. Programs send neither. */
+function isOfAnotherSite(c: Asked): boolean {
+  const site = c.req.header('sec-fetch-site')
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true
+  const origin = c.req.header('origin')
+  return origin !== undefined && (!URL.canParse(origin) || new URL(origin).host !== hostOf(callOf(c)))
 }
 
 /** The Content-Type is of no matter: the document's own curl sends a form's. */

@@ -251,6 +251,9 @@ describe('deploys', () => {
     expect((await send({ authorization: 'Bearer wrong' })).status).toBe(401)
     expect((await send({ authorization: 'Bearer bvc_right' })).status).toBe(200)
     expect((await send({ authorization: 'Bearer bvc_right', 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+    expect((await send({ authorization: 'Bearer bvc_right', host: 'h:3478', origin: 'http://evil.example' })).status).toBe(403)
+    expect((await send({ authorization: 'Bearer bvc_right', host: 'h:3478', origin: 'null' })).status).toBe(403)
+    expect((await send({ authorization: 'Bearer bvc_right', host: 'h:3478', origin: 'http://h:3478' })).status).toBe(200)
   })
 })
 
