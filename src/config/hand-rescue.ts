@@ -10,7 +10,7 @@ export const rescueFiles: readonly string[] = ['root.sqfs', 'Install', 'pubkey']
 /** One `fullroot=` of a hand-written entry. `folder` is the depot's when the URL is this server's, '' for the depot itself. */
 export type RescueRoot = { readonly file: string; readonly line: number; readonly url: string; readonly folder?: string }
 
-/** All of them, links to other entries are not followed: only `default` and `911boot` are read. */
+/** All of them. Links are not followed: they lead hosts to entries that are read by themselves. */
 export function listRescueRoots(config: Config): RescueRoot[] {
   return listNames(join(config.depot, 'pxelinux.cfg')).flatMap((name) => {
     const lines = readFileSync(join(config.depot, 'pxelinux.cfg', name), 'utf8').split('\n')
@@ -41,9 +41,16 @@ export function lintHandRescue(config: Config): Finding[] {
   )
 }
 
+const maxEntries = 1000
+const maxEntryBytes = 64 * 1024
+
 function listNames(folder: string): string[] {
   try {
-    return readdirSync(folder).filter((name) => /^(default|911boot)$/.test(name) && statSync(join(folder, name)).size < 64 * 1024)
+    return readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isFile() && !entry.name.startsWith('.') && statSync(join(folder, entry.name)).size <= maxEntryBytes)
+      .map(({ name }) => name)
+      .sort()
+      .slice(0, maxEntries)
   } catch {
     return []
   }
